@@ -1,0 +1,86 @@
+"""A site: one place in a model where an adapter can sit, known without torch.
+
+The name in the file follows the original checkpoint's layout; the segments say which modules of the
+libraries' model it acts on (spec: networks 1.9, 1.12, 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Component = Literal[
+    "denoiser", "text_encoder", "text_encoder_2", "text_encoder_3", "text_conditioner"
+]
+HostKind = Literal["linear", "conv", "norm"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows of the site's output that belong to one module.
+
+    `target` rows [start, stop) of the module's output come from `source` rows of the site's.
+    """
+
+    module: str  # dotted path in the libraries' model
+    target: tuple[int, int]
+    source: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One adapter's place.
+
+    Attributes:
+        name: the adapter's name in the file, prefix included.
+        component: the model it belongs to.
+        kind: linear, conv or norm.
+        rows: outputs of the whole (possibly fused) layer.
+        columns: inputs; channels for a convolution.
+        kernel: (height, width) of a convolution, else (1, 1).
+        stride, padding: the host convolution's own.
+        family: what sort of layer: attention, feed_forward, projection, resnet_linear, resnet_conv,
+            text_attention, text_mlp …; rank options are given by family.
+        block: index into the architecture's block list, or None outside of it.
+        original: dotted path in the original checkpoint layout (for patterns).
+        segments: the modules, in order of rows.
+        default: trained unless options say otherwise.
+        tokens: rows of input a forward sees for a picture of the architecture's resolution, 0 when
+            it depends on the text; for estimates only.
+    """
+
+    name: str
+    component: Component
+    kind: HostKind
+    rows: int
+    columns: int
+    segments: tuple[Segment, ...]
+    family: str
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    block: int | None = None
+    original: str = ""
+    default: bool = True
+    conv1x1: bool = False  # a convolution with a 1×1 kernel: 4-D tensors in the file
+
+    def parameters(self, rank: int) -> int:
+        """Trained numbers of a plain adapter of this rank."""
+        kernel = self.kernel[0] * self.kernel[1]
+        return rank * (self.rows + self.columns * kernel)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What the options make of a site: an adapter with these numbers (spec: networks 4.1, 1.7)."""
+
+    site: Site
+    rank: int
+    alpha: float  # never 0: "0 means rank" is resolved
+    lr_factor: float = 1.0  # block learning-rate weight
+    group: str = ""  # log name of its parameter group: unet, unet_block7, textencoder
+
+    @property
+    def scale(self) -> float:
+        """What the product of the two factors is multiplied with."""
+        return self.alpha / self.rank

@@ -1,0 +1,107 @@
+"""What each architecture is, as data: its words, its blocks, its encoders and its numbers.
+
+The schema, the plan and the window read this table; nothing else lists architectures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+UNET = ("sd1", "sd2", "sdxl")
+SD = ("sd1", "sd2")
+
+
+@dataclass(frozen=True)
+class BlockName:
+    """One block of the denoiser as people know it: `IN04`, and what it is in the model."""
+
+    name: str
+    part: str  # IN, MID or OUT: the groups that the editor brackets
+    modules: str
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An architecture Graft trains.
+
+    `blocks` are in the order of `block_dims`; `lr_weight_counts` says how many of them belong to
+    down, mid and up weights, and `lr_weight_first` where the down ones begin (spec: networks 4.1).
+    """
+
+    id: str
+    label: str
+    denoiser: str  # the diffusers class
+    flow: bool  # flow matching, or noise prediction with a discrete schedule
+    text_encoders: tuple[str, ...]  # what a person calls them, in order
+    resolution: int
+    resolution_step: int  # buckets are multiples of it
+    picture_step: int  # preview sides are multiples of it
+    latent_channels: int
+    latent_scale: int = 8  # pixels of a latent's side
+    blocks: tuple[BlockName, ...] = ()
+    lr_weight_first: int = 0
+    lr_weight_counts: tuple[int, int, int] = (0, 0, 0)
+    defaults: Mapping[str, object] = field(default_factory=dict)  # dotted path → value
+
+
+def _sd_blocks() -> tuple[BlockName, ...]:
+    """Name the 25 blocks of an SD 1.x/2.x U-Net (spec: networks 4.1)."""
+    blocks = [BlockName("IN00", "IN", "conv_in")]
+    for level in range(4):
+        attention = level < 3
+        for layer in range(2):
+            kind = "resnet and attention" if attention else "resnet"
+            blocks.append(_block("IN", len(blocks), f"down_blocks.{level}, {kind} {layer}"))
+        if attention:
+            blocks.append(_block("IN", len(blocks), f"down_blocks.{level}, downsampler"))
+    blocks.append(BlockName("MID", "MID", "mid_block, two resnets and attention"))
+    for level in range(4):
+        for layer in range(3):
+            kind = "resnet and attention" if level > 0 else "resnet"
+            sampler = " and upsampler" if layer == 2 and level < 3 else ""
+            words = f"up_blocks.{level}, {kind} {layer}{sampler}"
+            blocks.append(_block("OUT", 3 * level + layer, words))
+    return tuple(blocks)
+
+
+def _block(part: str, number: int, modules: str) -> BlockName:
+    return BlockName(f"{part}{number:02d}", part, modules)
+
+
+_SD_BLOCKS = _sd_blocks()
+
+ARCHITECTURES: dict[str, Architecture] = {
+    architecture.id: architecture
+    for architecture in (
+        Architecture(
+            id="sd1",
+            label="SD 1.x",
+            denoiser="UNet2DConditionModel",
+            flow=False,
+            text_encoders=("CLIP-L",),
+            resolution=512,
+            resolution_step=64,
+            picture_step=8,
+            latent_channels=4,
+            blocks=_SD_BLOCKS,
+            lr_weight_first=0,
+            lr_weight_counts=(12, 1, 12),
+        ),
+        Architecture(
+            id="sd2",
+            label="SD 2.x",
+            denoiser="UNet2DConditionModel",
+            flow=False,
+            text_encoders=("OpenCLIP-H",),
+            resolution=768,
+            resolution_step=64,
+            picture_step=8,
+            latent_channels=4,
+            blocks=_SD_BLOCKS,
+            lr_weight_first=0,
+            lr_weight_counts=(12, 1, 12),
+            defaults={"dataset.resolution": ["768"], "samples.width": 768, "samples.height": 768},
+        ),
+    )
+}

@@ -1,0 +1,172 @@
+"""The optimizers on offer, as data: name, where it comes from, what it asks of the other fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Library = Literal["torch", "pytorch_optimizer", "prodigyopt", "schedulefree", "bitsandbytes"]
+
+
+@dataclass(frozen=True)
+class OptimizerKind:
+    """An optimizer: the class is `getattr(library, class_name)`."""
+
+    name: str
+    library: Library
+    class_name: str
+    single_lr: bool = False  # finds its own rate: one learning rate for all groups
+    schedule_free: bool = False  # wants a constant schedule, and eval() before saving
+    cuda_only: bool = False
+
+
+_P: Library = "pytorch_optimizer"
+
+NAMED: dict[str, OptimizerKind] = {
+    kind.name: kind
+    for kind in (
+        OptimizerKind("AdamW", "torch", "AdamW"),
+        OptimizerKind("AdamW8bit", "bitsandbytes", "AdamW8bit", cuda_only=True),
+        OptimizerKind("PagedAdamW8bit", "bitsandbytes", "PagedAdamW8bit", cuda_only=True),
+        OptimizerKind("Lion8bit", "bitsandbytes", "Lion8bit", cuda_only=True),
+        OptimizerKind("AdEMAMix8bit", "bitsandbytes", "AdEMAMix8bit", cuda_only=True),
+        OptimizerKind("Adafactor", "torch", "Adafactor"),
+        OptimizerKind("SGD", "torch", "SGD"),
+        OptimizerKind("Prodigy", "prodigyopt", "Prodigy", single_lr=True),
+        OptimizerKind("DAdaptAdam", _P, "DAdaptAdam", single_lr=True),
+        OptimizerKind("DAdaptAdaGrad", _P, "DAdaptAdaGrad", single_lr=True),
+        OptimizerKind("DAdaptAdan", _P, "DAdaptAdan", single_lr=True),
+        OptimizerKind("DAdaptLion", _P, "DAdaptLion", single_lr=True),
+        OptimizerKind("DAdaptSGD", _P, "DAdaptSGD", single_lr=True),
+        OptimizerKind("Lion", _P, "Lion"),
+        OptimizerKind("CAME", _P, "CAME"),
+        OptimizerKind("StableAdamW", _P, "StableAdamW"),
+        OptimizerKind("AdEMAMix", _P, "AdEMAMix"),
+        OptimizerKind("Adan", _P, "Adan"),
+        OptimizerKind("SOAP", _P, "SOAP"),
+        OptimizerKind("AdamWScheduleFree", "schedulefree", "AdamWScheduleFree", schedule_free=True),
+        OptimizerKind("RAdamScheduleFree", "schedulefree", "RAdamScheduleFree", schedule_free=True),
+        OptimizerKind("SGDScheduleFree", "schedulefree", "SGDScheduleFree", schedule_free=True),
+    )
+}
+
+FURTHER: tuple[str, ...] = (
+    "a2grad",
+    "accsgd",
+    "adabelief",
+    "adabound",
+    "adadelta",
+    "adagc",
+    "adago",
+    "adahessian",
+    "adai",
+    "adalite",
+    "adam",
+    "adamax",
+    "adamc",
+    "adamg",
+    "adammini",
+    "adamod",
+    "adamp",
+    "adams",
+    "adamuon",
+    "adamwsn",
+    "adanorm",
+    "adapnm",
+    "adashift",
+    "adasmooth",
+    "adatam",
+    "adopt",
+    "aggmo",
+    "aida",
+    "alice",
+    "alig",
+    "amos",
+    "ano",
+    "apollo",
+    "apollodqn",
+    "asgd",
+    "avagrad",
+    "bcos",
+    "conda",
+    "dash",
+    "diffgrad",
+    "dualadam",
+    "emofact",
+    "emolynx",
+    "emonavi",
+    "exadam",
+    "fadam",
+    "fira",
+    "flashadamw",
+    "focus",
+    "fromage",
+    "ftrl",
+    "galore",
+    "grams",
+    "gravity",
+    "grokfastadamw",
+    "kate",
+    "kron",
+    "lamb",
+    "laprop",
+    "lars",
+    "lorarite",
+    "madgrad",
+    "magma",
+    "mars",
+    "msvag",
+    "muon",
+    "nadam",
+    "nero",
+    "normuon",
+    "novograd",
+    "padam",
+    "pid",
+    "pnm",
+    "qhadam",
+    "qhm",
+    "racs",
+    "radam",
+    "ranger",
+    "ranger21",
+    "rmsprop",
+    "rose",
+    "sara",
+    "scalableshampoo",
+    "scion",
+    "scionlight",
+    "sgdp",
+    "sgdsai",
+    "sgdw",
+    "shampoo",
+    "signsgd",
+    "simplifiedademamix",
+    "sm3",
+    "sophiah",
+    "spam",
+    "spectralsphere",
+    "splus",
+    "srmm",
+    "stablespam",
+    "swats",
+    "tam",
+    "tiger",
+    "vsgd",
+    "yogi",
+)
+"""Further names of the pytorch-optimizer package, taken by its `load_optimizer`.
+
+Left out are those that need more than a gradient: closures, fused backward passes, a process group.
+"""
+
+
+def kind_of(name: str) -> OptimizerKind | None:
+    """Find an optimizer by name, whatever its capitals; None if there is no such one."""
+    lowered = name.lower()
+    for kind in NAMED.values():
+        if kind.name.lower() == lowered:
+            return kind
+    if lowered in FURTHER:
+        return OptimizerKind(lowered, "pytorch_optimizer", lowered)
+    return None

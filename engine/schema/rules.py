@@ -1,0 +1,250 @@
+"""Rules between fields: each yields errors, in words, at the field that should change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from engine.schema.architectures import ARCHITECTURES, Architecture
+from engine.schema.job import Job
+from engine.schema.lr_weights import LrWeightError, block_lr_weights
+from engine.schema.optimizers import FURTHER, NAMED, kind_of
+from engine.schema.options import get_at, option_at, options
+from engine.schema.problem import Problem
+from engine.schema.table import steps_of
+
+
+def broken_rules(job: Job) -> Iterator[Problem]:
+    """Yield every broken rule of a job whose single values are valid."""
+    architecture = ARCHITECTURES[job.model.architecture]
+    yield from _needed(job)
+    yield from _foreign_options(job, architecture)
+    yield from _blocks(job, architecture)
+    yield from _optimizer(job)
+    yield from _schedule(job)
+    yield from _dataset(job)
+    yield from _objective(job)
+    yield from _output(job)
+
+
+def _needed(job: Job) -> Iterator[Problem]:
+    if not job.model.path.strip():
+        yield Problem("model.path", "Choose a base model: a file, a diffusers folder or a hub id.")
+    trained = [f for f in job.dataset.folders if f.enabled and f.role == "train"]
+    if not trained:
+        yield Problem("dataset.folders", "Choose a folder of pictures to learn from.")
+    for i, folder in enumerate(job.dataset.folders):
+        if not folder.path.strip():
+            yield Problem(f"dataset.folders[{i}].path", "Choose a folder of pictures.")
+        if folder.mask == "folder" and not folder.mask_folder:
+            yield Problem(f"dataset.folders[{i}].mask_folder", "Choose the folder with the masks.")
+
+
+def _foreign_options(job: Job, architecture: Architecture) -> Iterator[Problem]:
+    data = job.model_dump()
+    for path, entry in options().items():
+        if entry.applies(architecture.id) or "[]" in path or entry.kind == "table":
+            continue
+        if get_at(data, path) != entry.default:
+            owners = [a.label for a in ARCHITECTURES.values() if entry.applies(a.id)]
+            words = f"only {', '.join(owners)} has it" if owners else "no such model can be trained"
+            yield Problem(
+                path,
+                f"{entry.hints.label} is not an option of {architecture.label}: {words}.",
+                fix=((path, entry.default),),
+                fix_label="Remove it",
+            )
+
+
+def _blocks(job: Job, architecture: Architecture) -> Iterator[Problem]:
+    count = len(architecture.blocks)
+    for key in ("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas"):
+        values = getattr(job.network, key)
+        path = f"network.{key}"
+        label = option_at(path).hints.label
+        if values is None:
+            continue
+        if len(values) != count:
+            yield Problem(
+                path,
+                f"{label} needs {count} numbers for {architecture.label}; this list has "
+                f"{len(values)}.",
+            )
+        elif min(values, default=0) < 0:
+            yield Problem(path, f"{label} has a number below 0; 0 leaves a block untouched.")
+        elif key.endswith("_dims") and max(values, default=0) > 1024:
+            yield Problem(path, f"{label} has a rank above 1024.")
+    try:
+        block_lr_weights(job.network, architecture)
+    except LrWeightError as error:
+        yield Problem(f"network.{error.key}", str(error))
+
+
+def _optimizer(job: Job) -> Iterator[Problem]:
+    kind = kind_of(job.optimizer.name)
+    if kind is None:
+        import difflib
+
+        near = difflib.get_close_matches(job.optimizer.name, (*NAMED, *FURTHER), n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]}?" if near else " AdamW is a good choice."
+        fix = (("optimizer.name", near[0]),) if near else ()
+        yield Problem(
+            "optimizer.name", f"'{job.optimizer.name}' is not an optimizer.{hint}", fix=fix
+        )
+        return
+    network, optimizer = job.network, job.optimizer
+    if kind.single_lr:
+        for key in (
+            "loraplus_lr_ratio",
+            "loraplus_unet_lr_ratio",
+            "loraplus_text_encoder_lr_ratio",
+        ):
+            if getattr(network, key):
+                yield Problem(
+                    f"network.{key}",
+                    f"LoRA+ cannot be used with {kind.name}: it needs one learning rate. Turn "
+                    "LoRA+ off or choose AdamW.",
+                    fix=((f"network.{key}", None),),
+                    fix_label="Turn LoRA+ off",
+                )
+        for key in ("down_lr_weight", "mid_lr_weight", "up_lr_weight"):
+            if getattr(network, key) is not None:
+                yield Problem(
+                    f"network.{key}",
+                    f"Learning-rate weights cannot be used with {kind.name}: it needs one learning "
+                    "rate. Clear them or choose AdamW.",
+                )
+        rates = {
+            rate if rate is not None else optimizer.learning_rate
+            for rate in (
+                optimizer.denoiser_lr if network.train != "text_encoder" else None,
+                optimizer.text_encoder_lr if network.train != "denoiser" else None,
+            )
+        }
+        if len(rates) > 1:
+            yield Problem(
+                "optimizer.text_encoder_lr",
+                f"{kind.name} needs one learning rate; the picture model's and the text encoder's "
+                "differ. Make them equal or choose AdamW.",
+            )
+    if kind.schedule_free and optimizer.schedule != "constant":
+        yield Problem(
+            "optimizer.schedule",
+            f"{kind.name} has its schedule inside: choose constant.",
+            fix=(("optimizer.schedule", "constant"),),
+            fix_label="Choose constant",
+        )
+    trained = {
+        "both": ("denoiser_lr", "text_encoder_lr"),
+        "denoiser": ("denoiser_lr",),
+        "text_encoder": ("text_encoder_lr",),
+    }[network.train]
+    rates = [getattr(optimizer, key) for key in trained]
+    if all((r if r is not None else optimizer.learning_rate) == 0 for r in rates):
+        yield Problem("optimizer.learning_rate", "With a learning rate of 0 nothing is learned.")
+
+
+def _schedule(job: Job) -> Iterator[Problem]:
+    for path in ("optimizer.warmup", "optimizer.decay", "training.stop_text_encoder_after"):
+        value = get_at(job.model_dump(), path)
+        if value is None:
+            continue
+        try:
+            steps_of(value, 1000)
+        except ValueError as error:
+            label = option_at(path).hints.label
+            words = (
+                str(error)
+                if "mean" in str(error) or "%" in str(error)
+                else (f"{value!r} is neither steps, a share nor a percentage")
+            )
+            yield Problem(path, f"{label}: {words}.")
+    if job.optimizer.schedule == "piecewise_constant":
+        pattern = r"(\s*[\d.]+\s*:\s*\d+\s*,)*\s*[\d.]+\s*"
+        if not re.fullmatch(pattern, job.optimizer.step_rules):
+            yield Problem(
+                "optimizer.step_rules",
+                "Write factor:until step, and the last factor: 1:500,0.1:800,0.01.",
+            )
+
+
+def _dataset(job: Job) -> Iterator[Problem]:
+    dataset = job.dataset
+    for item in dataset.resolution or [""]:
+        match = re.fullmatch(r"\s*(\d+)\s*(?:[x×]\s*(\d+)\s*)?", item)
+        sides = [int(s) for s in match.groups() if s] if match else []
+        if not sides or not all(64 <= side <= 8192 for side in sides):
+            yield Problem(
+                "dataset.resolution",
+                f"'{item}' is not a size: write 512 or 512x768, each side 64 to 8192.",
+            )
+            return
+    if (
+        dataset.buckets
+        and dataset.bucket_max is not None
+        and dataset.bucket_max < dataset.bucket_min
+    ):
+        yield Problem(
+            "dataset.bucket_max",
+            f"Longest side ({dataset.bucket_max}) is below the shortest ({dataset.bucket_min}).",
+        )
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", dataset.background):
+        yield Problem("dataset.background", "Write the color as #ffffff (red, green, blue).")
+    if dataset.cache_text != "off" and job.network.train != "denoiser":
+        yield Problem(
+            "dataset.cache_text",
+            "Kept captions would hide the text encoder's training. Train the picture model only, "
+            "or do not keep captions.",
+            fix=(("dataset.cache_text", "off"),),
+            fix_label="Do not keep captions",
+        )
+    for i, folder in enumerate(dataset.folders):
+        if folder.color_jitter > 0 and dataset.cache_latents != "off":
+            yield Problem(
+                f"dataset.folders[{i}].color_jitter",
+                "Color jitter needs the pictures anew each time: set kept pictures to off.",
+                fix=(("dataset.cache_latents", "off"),),
+                fix_label="Do not keep encoded pictures",
+            )
+        if not folder.caption_extension.startswith("."):
+            yield Problem(
+                f"dataset.folders[{i}].caption_extension", "The ending begins with a dot: .txt"
+            )
+        if folder.tag_separator == "":
+            yield Problem(f"dataset.folders[{i}].tag_separator", "Give the sign between tags.")
+
+
+def _objective(job: Job) -> Iterator[Problem]:
+    objective = job.objective
+    low = objective.timestep_min or 0
+    high = objective.timestep_max if objective.timestep_max is not None else 1000
+    if low >= high:
+        yield Problem(
+            "objective.timestep_max",
+            f"Highest timestep ({high}) must be above the lowest ({low}).",
+        )
+    if job.model.prediction == "epsilon":
+        for key in ("zero_terminal_snr", "v_loss_like_noise"):
+            if getattr(objective, key):
+                label = option_at(f"objective.{key}").hints.label
+                yield Problem(
+                    f"objective.{key}",
+                    f"{label} is for v-prediction models; this one predicts noise.",
+                )
+    if job.model.prediction == "v" and objective.v_like_loss:
+        yield Problem("objective.v_like_loss", "Add v-like loss is for models that predict noise.")
+
+
+def _output(job: Job) -> Iterator[Problem]:
+    if re.search(r'[\\/:*?"<>|\x00-\x1f]', job.output.name) or job.output.name in (".", ".."):
+        yield Problem("output.name", 'A file name cannot have any of \\ / : * ? " < > | in it.')
+    for tracker in job.output.trackers:
+        if tracker not in ("tensorboard", "wandb"):
+            yield Problem("output.trackers", f"'{tracker}' is not one of tensorboard, wandb.")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", job.launch.device):
+        yield Problem(
+            "launch.device", f"'{job.launch.device}' is no device: auto, cpu, mps, cuda, cuda:1."
+        )
+    for i, prompt in enumerate(job.samples.prompts):
+        if prompt.enabled and not prompt.prompt.strip():
+            yield Problem(f"samples.prompts[{i}].prompt", "Write what the preview shows.")
