@@ -305,7 +305,7 @@ class Optimizer(Table):
     step_rules: str = option(
         "",
         "Steps of the rate",
-        "Factor and until which step, last the factor of the rest: 1:500,0.1:800,0.01",
+        "Factor and until which step, last the factor of the rest, such as 1:500,0.1:800,0.01.",
         section="Schedule",
         only_if=When("optimizer.schedule", equals=("piecewise_constant",)),
     )

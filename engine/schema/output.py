@@ -47,6 +47,7 @@ class Metadata(Table):
         None,
         "Thumbnail",
         "A small picture kept in the file.",
+        empty="none",
         path="file",
         extensions=(".png", ".jpg", ".jpeg", ".webp"),
         aliases=("metadata_thumbnail",),
