@@ -1,0 +1,153 @@
+"""What the engine asks of a model it trains an adapter for, whatever its architecture.
+
+A `TrainableModel` holds the libraries' modules and knows how they are fed; the loop, the objective
+and the previews know no architecture by name (spec: training-sd-flux 2, 3, 5, 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+    from engine.plan.detect import ModelFacts
+    from engine.plan.site import Site
+
+Prediction = Literal["epsilon", "v"]
+Part = Literal["denoiser", "vae", "text_encoder"]
+Text = Mapping[str, Tensor]
+"""Encoded captions: every tensor has the captions as its first dimension."""
+
+Report = Callable[[str, int, int], None]
+"""Told what is loaded: (words, done, total). It may raise to stop the loading."""
+
+OnStep = Callable[[int, int], None]
+"""Told of each denoising step of a preview: (done, total). It may raise to stop the preview."""
+
+
+class ModelProblem(Exception):
+    """A model that cannot be used.
+
+    Attributes:
+        message: what is wrong, with the file's name.
+        mend: what to do.
+        field: the schema path it concerns.
+    """
+
+    def __init__(self, message: str, mend: str = "", field: str = "model.path") -> None:
+        self.message = message
+        self.mend = mend
+        self.field = field
+        super().__init__(f"{message} {mend}".strip())
+
+
+@dataclass(frozen=True)
+class PreviewRequest:
+    """One preview picture, every value resolved.
+
+    `width` and `height` are in pixels, multiples of 8; `seed` is not negative; `cfg` of 1 or less
+    means no guidance (one pass a step instead of two).
+    """
+
+    width: int = 512
+    height: int = 512
+    seed: int = 42
+    steps: int = 25
+    cfg: float = 7.0
+    sampler: str = "euler"
+
+
+class TrainableModel(Protocol):
+    """A loaded base model.
+
+    Attributes:
+        architecture: its id, such as `sd1`.
+        facts: what was read off the file.
+        sites: where adapters can sit, for this model's own shapes.
+        components: adapter hosts by role: `denoiser`, `text_encoder`. They are frozen and in eval
+            mode.
+        vae: the picture encoder, in its own precision.
+        prediction: what the denoiser predicts, resolved from job and file.
+        zero_terminal_snr: the schedule ends in pure noise.
+    """
+
+    architecture: str
+    facts: ModelFacts
+    sites: tuple[Site, ...]
+    components: dict[str, nn.Module]
+    vae: nn.Module
+    prediction: Prediction
+    zero_terminal_snr: bool
+
+    def encode_pictures(self, pixels: Tensor) -> Tensor:
+        """Encode pixels (b, 3, H, W) in [-1, 1] to latents (b, c, H/8, W/8).
+
+        The mean of the posterior, unscaled, float32, on the VAE's device, without gradient.
+
+        Raises:
+            ValueError: if a latent is not finite.
+        """
+        ...
+
+    def scale_latents(self, latents: Tensor) -> Tensor:
+        """Bring unscaled latents to the denoiser's range, in float32."""
+        ...
+
+    def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
+        """Encode captions for training; gradients flow if grad mode is on."""
+        ...
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[dict[str, Tensor]]:
+        """Encode the prompts of one preview together, so that all have the same length.
+
+        Returns one entry a prompt, each with a first dimension of 1. Weights in parentheses count.
+        Give the prompt and its negative in one call. No gradient.
+        """
+        ...
+
+    def picture_identity(self) -> dict[str, Any]:
+        """What decides the latents of a given picture; for cache keys. JSON values."""
+        ...
+
+    def text_identity(self) -> dict[str, Any]:
+        """What decides the encoding of a given caption; for cache keys. JSON values."""
+        ...
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, text: Text) -> Tensor:
+        """Run the denoiser: noisy latents (b, c, h, w), timesteps (b,) → prediction (b, c, h, w).
+
+        Call it under the run's autocast; the inputs are cast to the denoiser's dtype.
+        """
+        ...
+
+    def preview(
+        self, request: PreviewRequest, text: Text, negative: Text, on_step: OnStep | None = None
+    ) -> Image:
+        """Draw one picture from entries of `encode_prompts`; touches no global random state.
+
+        The adapter's weight and train/eval state are the caller's.
+        """
+        ...
+
+    def move(self, part: Part, device: torch.device | str) -> None:
+        """Move a part to a device; previews and encoders work where their parts are."""
+        ...
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute the blocks' insides in the backward pass instead of keeping them."""
+        ...
+
+    def attention_context(self) -> AbstractContextManager[object]:
+        """The choice of attention kernel; to be open around forward and backward."""
+        ...
+
+    def compile_blocks(self) -> None:
+        """Compile the denoiser's repeated blocks; call it once the adapters are in place."""
+        ...
