@@ -62,6 +62,7 @@ class Site:
     block: int | None = None
     original: str = ""
     default: bool = True
+    tokens: int = 0
     conv1x1: bool = False  # a convolution with a 1×1 kernel: 4-D tensors in the file
 
     def parameters(self, rank: int) -> int:
