@@ -44,7 +44,6 @@ _EPS = tuple(
     )
 )
 _D0 = ("Prodigy", "DAdaptAdam", "DAdaptAdaGrad", "DAdaptAdan", "DAdaptLion", "DAdaptSGD")
-_FREE = ("AdamWScheduleFree", "RAdamScheduleFree", "SGDScheduleFree")
 
 
 def _for(*names: str) -> When:
@@ -147,8 +146,8 @@ class OptimizerArguments(Table):
         "Steps over which it raises the rate by itself.",
         ge=0,
         unit="steps",
-        empty="0",
-        only_if=_for(*_FREE),
+        empty="the warm-up",
+        only_if=_for("AdamWScheduleFree", "SGDScheduleFree"),
     )
     max_precondition_dim: int | None = option(
         None,
