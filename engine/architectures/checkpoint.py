@@ -1,0 +1,152 @@
+"""One checkpoint file as named tensors, read part by part and cast while reading.
+
+A mapped file would be counted (and kept) in memory beside the cast weights, so tensors are read
+into memory of their own: the peak is the weights in their final precision plus one tensor.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.architectures.architecture import ModelProblem
+
+_DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "I64": torch.int64,
+    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
+    "BOOL": torch.bool,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file's tensors by name: their shapes now, their values on demand."""
+
+    path: Path
+    shapes: Mapping[str, tuple[int, ...]]
+    metadata: Mapping[str, str]
+    _read: Callable[[str], Tensor] = field(repr=False)
+
+    def read(self, names: Mapping[str, str], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+        """Read tensors, {name in the file: name to give}; floating ones are cast to `dtype`.
+
+        Raises:
+            ModelProblem: if the file ends too early or holds numbers of an unknown format.
+        """
+        tensors = {}
+        for stored, given in names.items():
+            tensor = self._read(stored)
+            cast = dtype is not None and tensor.is_floating_point()
+            tensors[given] = tensor.to(dtype) if cast else tensor
+        return tensors
+
+    def below(self, prefix: str) -> dict[str, str]:
+        """All names that begin with `prefix`, and the same without it."""
+        return {n: n.removeprefix(prefix) for n in self.shapes if n.startswith(prefix)}
+
+
+def open_checkpoint(path: Path, field: str = "model.path") -> Checkpoint:
+    """Open a `.safetensors` file, or a pickled one that holds nothing but tensors.
+
+    Raises:
+        ModelProblem: if it is neither, or broken; `field` is the job's field that named it.
+    """
+    if path.suffix.lower() == ".safetensors":
+        return _open_safetensors(path, field)
+    return _open_pickle(path, field)
+
+
+def _open_safetensors(path: Path, field: str) -> Checkpoint:
+    broken = ModelProblem(
+        f"{path.name} is cut off or is no safetensors file.", "Download it again.", field
+    )
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= size - 8:
+            raise broken
+        try:
+            header: dict[str, Any] = json.loads(file.read(length))
+        except ValueError:
+            raise broken from None
+    metadata = header.pop("__metadata__", {})
+    begin = 8 + length
+    if begin + max((entry["data_offsets"][1] for entry in header.values()), default=0) > size:
+        raise broken
+
+    def read(name: str) -> Tensor:
+        entry = header[name]
+        dtype = _DTYPES.get(entry["dtype"])
+        if dtype is None:
+            raise ModelProblem(
+                f"{path.name} holds numbers of the format {entry['dtype']}.",
+                "Use the file in fp32, bf16 or fp16.",
+                field,
+            )
+        low, high = entry["data_offsets"]
+        raw = torch.empty(high - low, dtype=torch.uint8)
+        with path.open("rb", buffering=0) as file:
+            file.seek(begin + low)
+            if high > low and _read_into(file, memoryview(raw.numpy())) < high - low:
+                raise broken
+        return raw.view(dtype).reshape(entry["shape"])
+
+    shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
+    return Checkpoint(path, shapes, metadata, read)
+
+
+def _read_into(file: Any, target: memoryview) -> int:
+    """Fill `target`; one call may read less than asked for."""
+    done = 0
+    while done < len(target):
+        count = file.readinto(target[done:])
+        if not count:
+            break
+        done += count
+    return done
+
+
+def _open_pickle(path: Path, field: str) -> Checkpoint:
+    try:
+        content = _load_pickle(path)
+    except pickle.UnpicklingError:
+        raise ModelProblem(
+            f"{path.name} holds Python objects other than tensors, which could run code.",
+            "Convert it to safetensors, or use a .safetensors file of the same model.",
+            field,
+        ) from None
+    except (RuntimeError, EOFError, ValueError, OSError, KeyError):
+        raise ModelProblem(
+            f"{path.name} is broken or is no checkpoint file.", "Download it again.", field
+        ) from None
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    tensors = _tensors_in(content.items()) if isinstance(content, Mapping) else {}
+    if not tensors:
+        raise ModelProblem(f"{path.name} holds no model weights.", "", field)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return Checkpoint(path, shapes, {}, tensors.__getitem__)
+
+
+def _load_pickle(path: Path) -> Any:
+    """Map the file if it has the newer, zipped form; read it whole if not."""
+    try:
+        return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except RuntimeError as error:
+        if "mmap can only be used" not in str(error):
+            raise
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _tensors_in(items: Iterable[tuple[Any, Any]]) -> dict[str, Tensor]:
+    return {str(name): value for name, value in items if isinstance(value, Tensor)}
