@@ -1,4 +1,4 @@
-"""Where the block editor's bars are: columns, bars and what lies under a point, in logical pixels."""
+"""Where the bars of the block editor are, and what lies under a point, in logical pixels."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
-    QFont,
     QKeyEvent,
     QMouseEvent,
     QPainter,
@@ -23,7 +22,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.block_values import LayerName, Side, clipped, limits, line, text_of
-from app.theme import tokens
+from app.theme import TICK, font, tokens
 from app.widgets.block_geometry import (
     AXIS_PX,
     LEFT_PX,
@@ -259,15 +258,8 @@ class BlockEditor(QWidget):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 5, 5)
 
-    def _small(self, weight: int = 400) -> QFont:
-        font = QFont(self.font())
-        font.setPointSizeF(max(self.font().pointSizeF() * 0.85, 6))
-        font.setWeight(QFont.Weight(weight))
-        font.setFeature(QFont.Tag("tnum"), 1)
-        return font
-
     def _paint_scale(self, painter: QPainter) -> None:
-        painter.setFont(self._small())
+        painter.setFont(font(TICK))
         geometry = self._geometry()
         top, base, lower = geometry.top, geometry.base, geometry.shares[1]
         per_value = geometry.px_per_value
@@ -301,7 +293,7 @@ class BlockEditor(QWidget):
             path.addRoundedRect(rect, 2, 2)
             painter.fillPath(path, color)
         inside = rect.height() >= 20 and rect.width() >= 14
-        painter.setFont(self._small(600 if inside else 400))
+        painter.setFont(font(TICK, bold=inside))
         if inside:
             painter.setPen(QColor(tokens().on_accent))
             y = rect.top() + 2 if side == "linear" else rect.bottom() - 17
@@ -342,10 +334,10 @@ class BlockEditor(QWidget):
                 painter.setBrush(QColor(tokens().text))
                 painter.drawRoundedRect(chip, 4, 4)
                 painter.setPen(QColor(tokens().panel))
-                painter.setFont(self._small(600))
+                painter.setFont(font(TICK, bold=True))
             else:
                 painter.setPen(QColor(tokens().text2))
-                painter.setFont(self._small())
+                painter.setFont(font(TICK))
             painter.drawText(area, Qt.AlignmentFlag.AlignCenter, number)
         words = {
             "IN": self.tr("IN, shallow to deep"),
@@ -361,7 +353,7 @@ class BlockEditor(QWidget):
                 )
 
     def _paint_bracket(self, painter: QPainter, area: QRectF, text: str) -> None:
-        painter.setFont(self._small(600))
+        painter.setFont(font(TICK, bold=True))
         width = painter.fontMetrics().horizontalAdvance(text) + 16
         y = area.center().y()
         painter.setPen(QPen(QColor(tokens().field), 1))
