@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from app.lines import log_text
 from app.run_state import RunState, Status
 from engine.protocol import Event, parse_event
+from engine.schema.job_file import read_toml
+from engine.schema.options import get_at
+from engine.schema.problem import JobError
 
 EVENTS, JOB, LOG, CHECKPOINTS = "events.jsonl", "job.toml", "log.txt", "checkpoints"
 LOG_TAIL_BYTES = 1_000_000
@@ -61,8 +64,6 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:
 
 def read_log(path: Path, offset: int | None = None) -> tuple[list[str], int]:
     """Lines of log.txt from an offset on (None: the last megabyte), and the offset after them."""
-    from app.lines import log_text
-
     try:
         with (path / LOG).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -73,6 +74,24 @@ def read_log(path: Path, offset: int | None = None) -> tuple[list[str], int]:
         return [], offset or 0
     end = data.rfind(b"\n") + 1
     return [log_text(line) for line in data[:end].split(b"\n") if line], start + end
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The run's job as nested mappings; empty if there is none or it cannot be read."""
+    try:
+        return read_toml(path / JOB)
+    except JobError:
+        return {}
+
+
+def every_steps(settings: dict[str, Any], table: str, steps_per_epoch: int) -> int:
+    """How many steps lie between two previews (`samples`) or files (`output`); 0: never."""
+    steps = get_at(settings, f"{table}.every_steps")
+    epochs = get_at(settings, f"{table}.every_epochs")
+    in_steps = [steps] if isinstance(steps, int) else []
+    if isinstance(epochs, int) and steps_per_epoch:
+        in_steps.append(epochs * steps_per_epoch)
+    return min(in_steps, default=0)
 
 
 def is_alive(pid: int, said_at: float) -> bool:
@@ -138,11 +157,3 @@ def star_mark(path: Path) -> Path:
     """The marker beside an adapter file that keeps it from being deleted."""
     return path.with_name(f"{path.name}.keep")
 
-
-def read_index(file: Path) -> dict[str, RunFacts]:
-    """The index of known runs by folder; an unreadable one counts as empty and is rebuilt."""
-    try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
-        return {row["directory"]: RunFacts(**row) for row in rows}
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -20,6 +20,7 @@ REFRESH_MS = 100  # views refresh at most so often, whatever the engine sends (s
 FOLLOW_MS = 1000
 LOG_LINES = 5000
 LAST_WORDS = 4
+_SIGKILL = 9
 
 
 class RunModel(QObject):
@@ -45,9 +46,12 @@ class RunModel(QObject):
         self.log_count = 0
         self.directory: Path | None = None
         self.end: EngineEnd | None = None
+        self.settings: dict[str, Any] = {}  # the run's job, as far as it could be read
         self.stop_left: int | None = None  # seconds of the countdown, None: no stop asked
         self._name = name
         self._process: EngineProcess | None = None
+        self._reading = False
+        self._unread: list[Event] = []  # what came from the engine while its folder was read
         self._offset = 0
         self._log_offset = 0
         self._refresh = QTimer(self, interval=REFRESH_MS, singleShot=True)
@@ -73,8 +77,12 @@ class RunModel(QObject):
 
     def last_words(self) -> str:
         """The last lines of the log that are the engine's own."""
-        lines = [line for line in self.log if line.kind != "event"][-LAST_WORDS:]
-        return "\n".join(line.text for line in lines)
+        words = [
+            line.text
+            for line in self.log
+            if line.kind != "event" and line.text.strip() and not line.text.startswith('{"')
+        ]
+        return "\n".join(words[-LAST_WORDS:])
 
     def file(self, relative: str) -> Path | None:
         """A file of the run folder."""
@@ -113,6 +121,8 @@ class RunModel(QObject):
     def open(self, directory: Path) -> None:
         """Read a run folder in a worker; `reloaded` follows. A running one is followed."""
         self.directory = directory
+        self._reading = True
+        self._read_settings(directory)
         in_worker(
             self,
             lambda: (*run_folder.state_of(directory), *run_folder.read_log(directory)),
@@ -120,16 +130,27 @@ class RunModel(QObject):
         )
 
     def _on_loaded(self, read: tuple[RunState, int, list[str], int]) -> None:
-        if self._process is not None:
-            return  # a resume began meanwhile; its own events follow
         self.state, self._offset, lines, self._log_offset = read
+        self._reading = False
         self.log.clear()
         self.log_count = 0
         self._add_log([run_log.of_text(line, " ") for line in lines])
+        if self._process is not None:
+            self.state.alive = True
+        if self._unread:
+            unread, self._unread = self._unread, []
+            self._on_events(unread)
         self.reloaded.emit()
         self.updated.emit()
-        if self.state.alive:
+        if self.state.alive and self._process is None:
             self._follow.start()
+
+    def _read_settings(self, directory: Path) -> None:
+        in_worker(self, lambda: run_folder.read_settings(directory), self._on_settings)
+
+    def _on_settings(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self._touch()
 
     def _read_on(self) -> None:
         directory, offset, log_offset = self.directory, self._offset, self._log_offset
@@ -160,9 +181,13 @@ class RunModel(QObject):
     # What the process says
 
     def _on_events(self, events: list[Event]) -> None:
+        if self._reading:
+            self._unread += events
+            return
         self.state.apply_all(events)
         if self.directory is None and self.state.hello is not None:
             self.directory = Path(self.state.hello.run_directory)
+            self._read_settings(self.directory)
         lines = [line for event in events if (line := run_log.of_event(event)) is not None]
         self._add_log(lines)
         self._touch()
@@ -207,7 +232,7 @@ def died_words(end: EngineEnd) -> str:
         return f"The engine could not be started: {end.not_started}."
     if end.asked is not None:
         return "The engine was ended as asked, before it could save."
-    if end.signal == signal.SIGKILL.value if hasattr(signal, "SIGKILL") else False:
+    if end.signal == _SIGKILL:
         how = "killed by the system, often for lack of memory"
     elif end.signal is not None:
         how = f"by signal {end.signal}"
