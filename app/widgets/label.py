@@ -1,0 +1,71 @@
+"""Labels in a token's color and a multiple of the text size; both follow the theme."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPalette
+from PySide6.QtWidgets import QLabel, QWidget
+
+from app.theme import color, font, switch
+
+
+class Label(QLabel):
+    """A QLabel whose color is a token."""
+
+    def __init__(
+        self,
+        text: str = "",
+        token: str = "text",
+        scale: float = 1.0,
+        parent: QWidget | None = None,
+        *,
+        bold: bool = False,
+        mono: bool = False,
+    ) -> None:
+        super().__init__(text, parent)
+        self._token, self._scale, self._bold, self._mono = token, scale, bold, mono
+        self.restyle()
+        switch().changed.connect(self.restyle)
+
+    def set_style(self, token: str | None = None, *, bold: bool | None = None) -> None:
+        """Change color or weight."""
+        new = (token or self._token, self._bold if bold is None else bold)
+        if new != (self._token, self._bold):
+            self._token, self._bold = new
+            self.restyle()
+
+    def restyle(self) -> None:
+        """Take color and size from the theme as it is now."""
+        palette = self.palette()
+        palette.setColor(QPalette.ColorRole.WindowText, color(self._token))
+        self.setPalette(palette)
+        self.setFont(font(self._scale, self._bold, self._mono))
+
+
+class ElidedLabel(Label):
+    """A label that shortens its text with … and tells the whole in its tooltip."""
+
+    def minimumSizeHint(self) -> QSize:
+        """May shrink to a few letters."""
+        return QSize(24, super().minimumSizeHint().height())
+
+    def sizeHint(self) -> QSize:
+        """The whole text's width."""
+        width = QFontMetrics(self.font()).horizontalAdvance(self.text()) + 2
+        return QSize(width, super().sizeHint().height())
+
+    def event(self, event: QEvent) -> bool:
+        """Show the whole text on hover while it is cut."""
+        if event.type() == QEvent.Type.ToolTip:
+            cut = self.sizeHint().width() > self.width()
+            self.setToolTip(self.text() if cut else "")
+        return super().event(event)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Draw what fits."""
+        painter = QPainter(self)
+        painter.setFont(self.font())
+        painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
+        metrics = painter.fontMetrics()
+        text = metrics.elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
+        painter.drawText(QRectF(self.rect()), self.alignment(), text)
