@@ -1,0 +1,361 @@
+"""Look at a base model without loading it: architecture, prediction, sizes, and why it is refused.
+
+Accepts what the field `model.path` accepts: a diffusers folder, a hub id in the cache, a
+.safetensors, .ckpt or .pt file (spec: training-sd-flux 1.2, 1.3).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.plan.header import FileProblem, Header, read_header, read_numbers
+from engine.plan.model_names import LABELS, PREFIX, Shapes, Verdict, verdict_of
+from engine.plan.pickle_names import read_pickle_names
+from engine.plan.sites import SHAPES, ModelShape
+from engine.plan.sites.sd import SdShape, sd_shape
+from engine.schema.architectures import ARCHITECTURES
+
+Prediction = Literal["epsilon", "v"]
+Layout = Literal["diffusers", "single_file", "pickle", "denoiser", "unknown"]
+
+V_BIAS_SPREAD = 0.09
+"""SD 2.x files whose last norm's biases spread more than this predict v (training-sd-flux 1.3)."""
+
+_LATENT_SIDE = {"sd1": 64, "sd2": 96}
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What was seen of a model.
+
+    Attributes:
+        architecture: its id, or None if it is none that is known.
+        variant: "dev", "3.5-large" …, empty where there is only one.
+        prediction: what it predicts, or None if that cannot be told.
+        zero_terminal_snr: its schedule ends in pure noise.
+        shape: its sizes, where they are those of a model we train.
+        layout: how it is stored.
+        reason: how it was told, for the person.
+        refusal: why it cannot be used, empty if it can.
+        path: the file or folder that was looked at (the snapshot, for a hub id).
+        bytes: size of the weights on disk, 0 if unknown.
+    """
+
+    architecture: str | None = None
+    variant: str = ""
+    prediction: Prediction | None = None
+    zero_terminal_snr: bool = False
+    shape: ModelShape | None = None
+    layout: Layout = "unknown"
+    reason: str = ""
+    refusal: str = ""
+    path: Path | None = None
+    bytes: int = 0
+
+
+def look_at(path: str) -> ModelFacts:
+    """Look at a model; never raises: what is wrong stands in `refusal`."""
+    text = path.strip()
+    if not text:
+        return ModelFacts(refusal="Choose a base model: a file, a diffusers folder or a hub id.")
+    here = Path(text).expanduser()
+    try:
+        if here.is_dir():
+            return _trainable(_folder(here))
+        if not here.exists() and is_hub_id(text):
+            cached = hub_folder(text)
+            if cached is None:
+                return ModelFacts(
+                    refusal=f"{text} is not in the hub's cache on this machine. Download it, or "
+                    "turn Stay offline off."
+                )
+            return _trainable(_folder(cached))
+        return _trainable(_file(here))
+    except FileProblem as problem:
+        return ModelFacts(refusal=str(problem), path=here)
+
+
+def mismatch(facts: ModelFacts, architecture: str) -> str:
+    """Say that the model is of another architecture than the job; empty if it may fit."""
+    if facts.architecture is None or facts.architecture == architecture:
+        return ""
+    found, wanted = LABELS[facts.architecture], LABELS[architecture]
+    mend = (
+        f"Choose {found} as architecture, or another model."
+        if facts.architecture in ARCHITECTURES
+        else f"{found} cannot be trained yet."
+    )
+    return f"This model is {found} ({facts.reason}), and the job is for {wanted}. {mend}"
+
+
+def is_hub_id(text: str) -> bool:
+    """Say whether a text can be a hub id: `name` or `owner/name`, and no path."""
+    return re.fullmatch(r"[\w.-]+/[\w.-]+", text) is not None and not text.startswith(".")
+
+
+def hub_folder(repository: str) -> Path | None:
+    """The newest snapshot of a hub repository in the local cache, or None."""
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    reference = folder / "refs" / "main"
+    if reference.is_file():
+        named = folder / "snapshots" / reference.read_text().strip()
+        if named.is_dir():
+            return named
+    snapshots = [p for p in folder.glob("snapshots/*") if p.is_dir()]
+    return max(snapshots, key=lambda p: p.stat().st_mtime, default=None)
+
+
+def _trainable(facts: ModelFacts) -> ModelFacts:
+    """Refuse architectures that are told apart but not trained."""
+    if facts.refusal or facts.architecture is None or facts.architecture in ARCHITECTURES:
+        return facts
+    able = " and ".join(a.label for a in ARCHITECTURES.values())
+    words = f"This model is {LABELS[facts.architecture]}; only {able} can be trained yet."
+    return replace(facts, refusal=words)
+
+
+# Folders
+
+
+def _folder(folder: Path) -> ModelFacts:
+    transformer = _config(folder / "transformer" / "config.json")
+    unet = _config(folder / "unet" / "config.json")
+    if unet is None and transformer is None:
+        return _no_model(folder)
+    facts = ModelFacts(layout="diffusers", path=folder, bytes=_weights_bytes(folder))
+    if transformer is not None:
+        return _transformer_folder(facts, transformer)
+    assert unet is not None
+    verdict = _unet_verdict(unet)
+    if verdict.architecture not in SHAPES:
+        return replace(
+            facts, architecture=verdict.architecture, reason=verdict.reason, refusal=verdict.refusal
+        )
+    missing = [
+        part
+        for part in ("vae", "text_encoder", "tokenizer", "scheduler")
+        if not (folder / part).is_dir()
+    ]
+    if missing:
+        return replace(
+            facts,
+            architecture=verdict.architecture,
+            reason=verdict.reason,
+            refusal=f"{folder.name}: the folder lacks {', '.join(missing)}. Copy the whole model.",
+        )
+    scheduler = _config(folder / "scheduler" / "scheduler_config.json") or {}
+    return _sd_folder(facts, verdict, unet, scheduler)
+
+
+def _sd_folder(
+    facts: ModelFacts, verdict: Verdict, unet: dict[str, Any], scheduler: dict[str, Any]
+) -> ModelFacts:
+    assert facts.path is not None
+    assert verdict.architecture is not None
+    text = _config(facts.path / "text_encoder" / "config.json")
+    side = _LATENT_SIDE[verdict.architecture]
+    try:
+        shape = sd_shape(unet, text, side)
+    except ValueError as error:
+        return replace(
+            facts, architecture=verdict.architecture, reason=verdict.reason,
+            refusal=f"{facts.path.name}: {error}.",
+        )  # fmt: skip
+    v = scheduler.get("prediction_type") == "v_prediction"
+    return replace(
+        facts,
+        architecture=verdict.architecture,
+        prediction="v" if v else "epsilon",
+        zero_terminal_snr=bool(scheduler.get("rescale_betas_zero_snr", False)),
+        shape=shape,
+        reason=f"{verdict.reason}; {'v' if v else 'epsilon'} by its scheduler",
+    )
+
+
+def _no_model(folder: Path) -> ModelFacts:
+    own = _config(folder / "config.json")
+    if own is not None and "_class_name" in own:
+        words = f"This folder holds only a {own['_class_name']}; choose the whole model's folder."
+    else:
+        words = f"{folder.name}: no diffusers model is in this folder (no unet/config.json)."
+        inside = sorted(p.name for p in folder.glob("*.safetensors"))[:3]
+        if inside:
+            words += f" Did you mean the file {inside[0]} in it?"
+    return ModelFacts(layout="unknown", refusal=words, path=folder)
+
+
+def _transformer_folder(facts: ModelFacts, config: dict[str, Any]) -> ModelFacts:
+    name = str(config.get("_class_name", "a transformer"))
+    known = {
+        "FluxTransformer2DModel": "flux",
+        "SD3Transformer2DModel": "sd3",
+        "Lumina2Transformer2DModel": "lumina2",
+        "HunyuanImageTransformer2DModel": "hunyuan_image",
+        "CosmosTransformer3DModel": "anima",
+    }
+    architecture = known.get(name)
+    refusal = "" if architecture else f"Its denoiser is {name}, which Graft does not know."
+    return replace(facts, architecture=architecture, reason=name, refusal=refusal)
+
+
+def _unet_verdict(unet: dict[str, Any]) -> Verdict:
+    """The same table, for a config: the few names that it asks for are made of the config."""
+    width: Any = unet.get("cross_attention_dim") or 0
+    width = width[0] if isinstance(width, list) else width
+    projection = (1, 1) if unet.get("use_linear_projection") else (1, 1, 1, 1)
+    inner = "down_blocks.0.attentions.0"
+    names: dict[str, tuple[int, ...]] = {
+        "conv_in.weight": (1, int(unet.get("in_channels", 4)), 3, 3),
+        "down_blocks.0.resnets.0.conv1.weight": (1, 1, 3, 3),
+        f"{inner}.proj_in.weight": projection,
+        f"{inner}.transformer_blocks.0.attn2.to_k.weight": (1, int(width)),
+    }
+    if unet.get("addition_embed_type") == "text_time":
+        names["add_embedding.linear_1.weight"] = (1, 1)
+    return verdict_of(names)
+
+
+def _config(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    except ValueError:
+        raise FileProblem(f"{path}: this is not valid JSON. Copy the model again.") from None
+    return content if isinstance(content, dict) else None
+
+
+def _weights_bytes(folder: Path) -> int:
+    files = [p for end in ("safetensors", "bin") for p in folder.glob(f"*/*.{end}")]
+    return sum(p.stat().st_size for p in files)
+
+
+# Files
+
+
+def _file(path: Path) -> ModelFacts:
+    if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
+        return _pickle(path)
+    header = read_header(path)
+    shapes = {name: info.shape for name, info in header.entries.items()}
+    facts = _of_names(path, shapes, "single_file")
+    if facts.architecture in SHAPES and not facts.refusal:
+        prediction, how = _prediction_of_file(facts.architecture, path, header)
+        facts = replace(facts, prediction=prediction, reason=f"{facts.reason}; {how}")
+    return facts
+
+
+def _pickle(path: Path) -> ModelFacts:
+    names = read_pickle_names(path)
+    facts = _of_names(path, names.shapes, "pickle")
+    if names.foreign:
+        return replace(
+            facts,
+            refusal=f"{path.name}: this checkpoint holds Python objects ({names.foreign[0]}). They "
+            "could run code and are not loaded. Convert it to .safetensors.",
+        )
+    if facts.architecture in SHAPES and not facts.refusal:
+        sibling = _sibling_prediction(path)
+        how = "epsilon, as SD 1.x is" if facts.architecture == "sd1" else "prediction not told"
+        default = "epsilon" if facts.architecture == "sd1" else None
+        facts = replace(
+            facts,
+            prediction=sibling or default,
+            reason=f"{facts.reason}; {f'{sibling} by the .yaml beside it' if sibling else how}",
+        )
+    return facts
+
+
+def _of_names(path: Path, shapes: Shapes, layout: Layout) -> ModelFacts:
+    verdict = verdict_of(shapes)
+    facts = ModelFacts(
+        architecture=verdict.architecture,
+        variant=verdict.variant,
+        zero_terminal_snr="ztsnr" in shapes,
+        layout="denoiser" if verdict.layout == "denoiser" else layout,
+        reason=verdict.reason,
+        refusal=f"{path.name}: {verdict.refusal}" if verdict.refusal else "",
+        path=path,
+        bytes=path.stat().st_size,
+    )
+    if verdict.architecture not in SHAPES:
+        return facts
+    if verdict.layout == "denoiser" or not any(n.startswith("cond_stage_model.") for n in shapes):
+        words = "it holds only the U-Net, without text encoder. Choose a whole checkpoint."
+        return replace(facts, refusal=f"{path.name}: {words}")
+    shape = _sd_shape_of_names(shapes, _LATENT_SIDE[verdict.architecture])
+    if shape is None:
+        return replace(facts, refusal=f"{path.name}: it has not the 25 blocks of SD 1.x and 2.x.")
+    return replace(facts, shape=shape)
+
+
+def _sd_shape_of_names(shapes: Shapes, latent_side: int) -> SdShape | None:
+    """Sizes of an SD checkpoint in the original layout; None if a block is missing."""
+    names = {name.removeprefix(PREFIX): shape for name, shape in shapes.items()}
+    try:
+        channels = tuple(names[f"input_blocks.{i}.0.out_layers.3.weight"][0] for i in (1, 4, 7, 10))
+        attention = "input_blocks.1.1"
+        cross = names[f"{attention}.transformer_blocks.0.attn2.to_k.weight"][1]
+        linear = len(names[f"{attention}.proj_in.weight"]) == 2
+    except KeyError:
+        return None
+    pattern = re.compile(
+        r"cond_stage_model\..*(?:layers|resblocks)\.(\d+)\.mlp\.(?:fc1|c_fc)\.weight"
+    )
+    found = {int(m[1]): shapes[m[0]] for m in map(pattern.fullmatch, shapes) if m}
+    if not found:
+        return None
+    openclip = any(n.startswith("cond_stage_model.model.") for n in shapes)
+    mlp, width = next(iter(found.values()))
+    return SdShape(
+        block_out_channels=channels,
+        cross_attention_dim=cross,
+        linear_projection=linear,
+        text_width=width,
+        text_mlp=mlp,
+        # SD 2 reads the layer before the last, so the libraries' model leaves the last one out
+        text_layers=len(found) - 1 if openclip else len(found),
+        latent_side=latent_side,
+    )
+
+
+def _prediction_of_file(
+    architecture: str, path: Path, header: Header
+) -> tuple[Prediction | None, str]:
+    """What a single file predicts, and how that was told; None if it cannot be told."""
+    stated = header.metadata.get("modelspec.prediction_type", "").lower()
+    if stated in ("v", "v_prediction", "v-prediction"):
+        return "v", "v by its metadata"
+    if stated in ("epsilon", "eps"):
+        return "epsilon", "epsilon by its metadata"
+    sibling = _sibling_prediction(path)
+    if sibling:
+        return sibling, f"{sibling} by the .yaml beside it"
+    if architecture == "sd1":
+        return "epsilon", "epsilon, as SD 1.x is"
+    bias = f"{PREFIX}output_blocks.11.1.transformer_blocks.0.norm1.bias"
+    if bias not in header.entries:
+        return None, "prediction not told"
+    spread = statistics.pstdev(read_numbers(header, bias))
+    guess: Prediction = "v" if spread > V_BIAS_SPREAD else "epsilon"
+    return guess, f"{guess} by the spread of its last norm ({spread:.3f})"
+
+
+def _sibling_prediction(path: Path) -> Prediction | None:
+    """Read `parameterization` in the .yaml that old checkpoints come with."""
+    try:
+        text = path.with_suffix(".yaml").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"""parameterization:\s*["']?(\w+)""", text)
+    if found is None:
+        return None
+    return "v" if found[1] == "v" else "epsilon"

@@ -1,0 +1,196 @@
+"""Tell a model from the names and shapes of its tensors (spec: training-sd-flux 1.3).
+
+First match wins. The table knows more models than Graft trains, so that a wrong file is called by
+its name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+PREFIX = "model.diffusion_model."
+
+LABELS = {
+    "sd1": "SD 1.x",
+    "sd2": "SD 2.x",
+    "sdxl": "SDXL",
+    "flux": "FLUX.1",
+    "sd3": "SD3",
+    "lumina2": "Lumina-Image 2",
+    "hunyuan_image": "HunyuanImage-2.1",
+    "anima": "Anima",
+}
+"""Architectures that can be told apart, as people call them."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An architecture and how it was told, or why the file is refused."""
+
+    architecture: str | None
+    reason: str
+    variant: str = ""
+    refusal: str = ""
+    layout: str = "single_file"  # or "denoiser": the denoiser alone, in the libraries' names
+
+
+def _refuse(what: str, reason: str, mend: str = "") -> Verdict:
+    return Verdict(None, reason, refusal=f"This is {what}. {mend}".strip())
+
+
+def verdict_of(shapes: Shapes) -> Verdict:
+    """Say what a file with these tensors is."""
+    names = {name.removeprefix(PREFIX): shape for name, shape in shapes.items()}
+    for rule in (_quantized, _adapter, _transformers, _original_unet, _library_unet, _parts):
+        verdict = rule(names)
+        if verdict is not None:
+            return verdict
+    return _refuse("no model that Graft knows", "none of its tensor names is known")
+
+
+def _size(names: Shapes, name: str, axis: int = 1) -> int | None:
+    shape = names.get(name)
+    return shape[axis] if shape is not None and len(shape) > axis else None
+
+
+def _quantized(names: Shapes) -> Verdict | None:
+    endings = (".absmax", ".scale_weight")
+    found = next((n for n in names if n.endswith(endings) or "bitsandbytes__" in n), None)
+    if found is None and "scaled_fp8" not in names:
+        return None
+    return _refuse(
+        "a quantized copy of a model", f"it has {found or 'scaled_fp8'}",
+        "Use the full model (fp16, bf16 or fp32).",
+    )  # fmt: skip
+
+
+def _adapter(names: Shapes) -> Verdict | None:
+    endings = (".lora_down.weight", ".lora_A.weight", ".lora_up.weight", ".hada_w1_a", ".lokr_w1")
+    found = next((n for n in names if n.endswith(endings)), None)
+    if found is None:
+        return None
+    return _refuse(
+        "an adapter (LoRA), not a base model", f"it has {found}",
+        "Choose the base model here, and the adapter under Start from a file.",
+    )  # fmt: skip
+
+
+def _transformers(names: Shapes) -> Verdict | None:
+    if "single_stream_modulation.lin.weight" in names:
+        return _refuse("FLUX.2", "it has single_stream_modulation")
+    if "distilled_guidance_layer.in_proj.bias" in names:
+        return _refuse("Chroma", "it has a distilled guidance layer")
+    if "double_blocks.0.img_attn.norm.key_norm.scale" in names:
+        inputs = _size(names, "img_in.weight")
+        if inputs in (384, 128):
+            kind = "FLUX Fill" if inputs == 384 else "FLUX Depth or Canny"
+            return _refuse(kind, f"its input has {inputs} channels", "Use FLUX.1 dev or schnell.")
+        variant = "dev" if "guidance_in.in_layer.bias" in names else "schnell"
+        return Verdict("flux", f"double blocks, {variant} by its guidance layer", variant)
+    if "joint_blocks.0.context_block.adaLN_modulation.1.bias" in names:
+        return Verdict("sd3", "joint blocks", _sd3_variant(names))
+    if "transformer_blocks.0.attn.add_k_proj.weight" in names:
+        if "pos_embed.proj.weight" in names:
+            return Verdict("sd3", "joint blocks, diffusers names", layout="denoiser")
+        guided = "time_text_embed.guidance_embedder.linear_1.weight" in names
+        variant = "dev" if guided else "schnell"
+        return Verdict("flux", "double blocks, diffusers names", variant, layout="denoiser")
+    return None
+
+
+def _sd3_variant(names: Shapes) -> str:
+    if any(".x_block.attn2." in name for name in names):
+        return "3.5-medium"
+    if "joint_blocks.0.context_block.attn.ln_k.weight" in names:
+        return "3.5-large"
+    return "medium"
+
+
+def _original_unet(names: Shapes) -> Verdict | None:
+    channels = _size(names, "input_blocks.0.0.weight")
+    if channels is None:
+        return None
+    odd = _odd_inputs(channels)
+    if odd is not None:
+        return odd
+    pooled = _size(names, "label_emb.0.0.weight")
+    if pooled is not None:
+        return _sdxl(names, pooled)
+    width = _size(names, "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight")
+    if width is None:
+        return _refuse("a U-Net of another kind", "it has no text attention where SD has it")
+    openclip = any(name.startswith("cond_stage_model.model.") for name in names)
+    linear = len(names.get("input_blocks.1.1.proj_in.weight", ())) == 2
+    return _sd_by_width(width, openclip or linear, "single_file")
+
+
+def _odd_inputs(channels: int) -> Verdict | None:
+    kinds = {9: "an inpainting model", 8: "an edit model (pix2pix)", 7: "an upscaler"}
+    if channels not in kinds:
+        return None
+    words = f"its input has {channels} channels instead of 4"
+    return _refuse(kinds[channels], words, "Use the ordinary model it was made from.")
+
+
+def _sdxl(names: Shapes, pooled: int) -> Verdict:
+    if pooled == 2560:
+        return _refuse("the SDXL refiner", "its label embedding has 2560 inputs", "Use SDXL base.")
+    if pooled != 2816:
+        return _refuse("an unCLIP model", f"its label embedding has {pooled} inputs")
+    pattern = re.compile(r"input_blocks\.7\.1\.transformer_blocks\.(\d+)\.")
+    last = max((int(m[1]) for m in map(pattern.match, names) if m), default=9)
+    if last != 9:
+        smaller = {3: "SSD-1B", 1: "Segmind Vega"}.get(last, "a pruned SDXL")
+        return _refuse(smaller, f"{last + 1} transformer blocks where SDXL has 10", "Use SDXL.")
+    if "edm_mean" in names or "edm_std" in names:
+        return _refuse("Playground 2.5", "it has edm_mean")
+    return Verdict("sdxl", "label embedding of 2816", "v" if "v_pred" in names else "")
+
+
+def _library_unet(names: Shapes) -> Verdict | None:
+    channels = _size(names, "conv_in.weight")
+    if channels is None or "down_blocks.0.resnets.0.conv1.weight" not in names:
+        return None
+    odd = _odd_inputs(channels)
+    if odd is not None:
+        return odd
+    if "add_embedding.linear_1.weight" in names:
+        return Verdict("sdxl", "added embedding, diffusers names", layout="denoiser")
+    inner = "down_blocks.0.attentions.0"
+    width = _size(names, f"{inner}.transformer_blocks.0.attn2.to_k.weight")
+    if width is None:
+        return None
+    return _sd_by_width(width, len(names.get(f"{inner}.proj_in.weight", ())) == 2, "denoiser")
+
+
+def _sd_by_width(width: int, second: bool, layout: str) -> Verdict:
+    """Tell SD 1 from SD 2: by the text's width, and for toy widths by the form of SD 2."""
+    if width in (768, 1024):
+        second = width == 1024
+    architecture = "sd2" if second else "sd1"
+    return Verdict(architecture, f"U-Net with text attention of width {width}", layout=layout)
+
+
+def _parts(names: Shapes) -> Verdict | None:
+    """Single parts of models: VAEs and text encoders."""
+    bare = {
+        n.removeprefix("first_stage_model.").removeprefix("vae.").removeprefix("transformer."): s
+        for n, s in names.items()
+    }
+    latents = _size(bare, "decoder.conv_in.weight")
+    mend = "Choose a whole model here."
+    if latents is not None:
+        kind = {4: "SD or SDXL", 16: "FLUX or SD3"}.get(latents, "another model")
+        words = f"its latents have {latents} channels"
+        return _refuse(f"a VAE of {kind}", words, "Choose it under VAE.")
+    if "encoder.block.23.layer.0.SelfAttention.q.weight" in bare:
+        return _refuse("a T5-XXL text encoder", "it has T5's blocks", mend)
+    width = _size(bare, "text_model.encoder.layers.0.mlp.fc1.weight")
+    if width is not None:
+        kind = {768: "CLIP-L", 1280: "CLIP-G", 1024: "CLIP-H"}.get(width, "CLIP")
+        return _refuse(f"a {kind} text encoder", f"its width is {width}", mend)
+    return None
