@@ -6,9 +6,7 @@ into memory of their own: the peak is the weights in their final precision plus 
 
 from __future__ import annotations
 
-import json
 import pickle
-import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.architectures.architecture import ModelProblem
+from engine.plan.header import FileProblem, read_header
 
 _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -33,7 +32,6 @@ class Checkpoint:
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]
-    metadata: Mapping[str, str]
     _read: Callable[[str], Tensor] = field(repr=False)
 
     def read(self, names: Mapping[str, str], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
@@ -66,43 +64,29 @@ def open_checkpoint(path: Path, field: str = "model.path") -> Checkpoint:
 
 
 def _open_safetensors(path: Path, field: str) -> Checkpoint:
-    broken = ModelProblem(
-        f"{path.name} is cut off or is no safetensors file.", "Download it again.", field
-    )
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= length <= size - 8:
-            raise broken
-        try:
-            header: dict[str, Any] = json.loads(file.read(length))
-        except ValueError:
-            raise broken from None
-    metadata = header.pop("__metadata__", {})
-    begin = 8 + length
-    if begin + max((entry["data_offsets"][1] for entry in header.values()), default=0) > size:
-        raise broken
+    try:
+        header = read_header(path)
+    except FileProblem as problem:
+        raise ModelProblem(str(problem), field=field) from None
 
     def read(name: str) -> Tensor:
-        entry = header[name]
-        dtype = _DTYPES.get(entry["dtype"])
+        info = header.entries[name]
+        dtype = _DTYPES.get(info.dtype)
         if dtype is None:
             raise ModelProblem(
-                f"{path.name} holds numbers of the format {entry['dtype']}.",
+                f"{path.name} holds numbers of the format {info.dtype}.",
                 "Use the file in fp32, bf16 or fp16.",
                 field,
             )
-        low, high = entry["data_offsets"]
-        raw = torch.empty(high - low, dtype=torch.uint8)
+        raw = torch.empty(info.stop - info.start, dtype=torch.uint8)
         with path.open("rb", buffering=0) as file:
-            file.seek(begin + low)
-            if high > low and _read_into(file, memoryview(raw.numpy())) < high - low:
-                raise broken
-        return raw.view(dtype).reshape(entry["shape"])
+            file.seek(header.data_start + info.start)
+            if len(raw) and _read_into(file, memoryview(raw.numpy())) < len(raw):
+                raise ModelProblem(f"{path.name} ends too early.", "Download it again.", field)
+        return raw.view(dtype).reshape(info.shape)
 
-    shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
-    return Checkpoint(path, shapes, metadata, read)
+    shapes = {name: info.shape for name, info in header.entries.items()}
+    return Checkpoint(path, shapes, read)
 
 
 def _read_into(file: Any, target: memoryview) -> int:
@@ -135,7 +119,7 @@ def _open_pickle(path: Path, field: str) -> Checkpoint:
     if not tensors:
         raise ModelProblem(f"{path.name} holds no model weights.", "", field)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    return Checkpoint(path, shapes, {}, tensors.__getitem__)
+    return Checkpoint(path, shapes, tensors.__getitem__)
 
 
 def _load_pickle(path: Path) -> Any:

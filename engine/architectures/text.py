@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,10 @@ class ClipTokenizer:
     def ids(self, text: str) -> list[int]:
         """The ids of a text, unframed and uncut."""
         return self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+
+    def padded_with(self, token: str) -> ClipTokenizer:
+        """The same tokenizer with another token behind short captions."""
+        return replace(self, pad=self.tokenizer.convert_tokens_to_ids(token))
 
 
 @dataclass(frozen=True)

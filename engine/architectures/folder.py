@@ -1,0 +1,176 @@
+"""SD 1.x/2.x modules out of a diffusers folder, given as a path or as a hub id (spec: 1.2)."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from transformers import CLIPTextModel
+
+from engine.architectures.architecture import ModelProblem
+from engine.plan.detect import hub_folder, is_hub_id
+
+COMPONENT_FILES = ["model_index.json"] + [
+    f"{part}/{name}"
+    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+    for name in ("*.json", "*.safetensors", "*.txt")
+]
+TRAINED_SCHEDULE = {
+    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+    "num_train_timesteps": 1000,
+}  # fmt: skip
+
+
+def locate(path: str, *, offline: bool, field: str = "model.path") -> Path:
+    """The file or folder that `path` names; a hub id becomes the folder of its snapshot.
+
+    Raises:
+        ModelProblem: if there is nothing, or a hub id is not in the cache and `offline` is on.
+    """
+    here = Path(path).expanduser()
+    if here.exists():
+        return here
+    if not is_hub_id(path):
+        raise ModelProblem(f"There is no file or folder {path}.", "Choose it again.", field)
+    cached = hub_folder(path)
+    if cached is not None:
+        return cached
+    if offline:
+        raise ModelProblem(
+            f"There is no file or folder {path}, and no model of that name in the hub's cache.",
+            "Choose a file, or switch Stay offline off to download it.",
+            field,
+        )
+    return _download(path, field)
+
+
+def _download(name: str, field: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    alone = ["config.json", "*.safetensors"]
+    patterns = COMPONENT_FILES if field == "model.path" else alone
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
+        raise ModelProblem(
+            f"{name} could not be downloaded: {str(error).splitlines()[0]}",
+            "Check the name and the network, or choose a file.",
+            field,
+        ) from None
+
+
+def load_unet(folder: Path, dtype: torch.dtype) -> UNet2DConditionModel:
+    """Load the U-Net.
+
+    Raises:
+        ModelProblem: if its files are missing, broken or do not fit its config.
+    """
+    return _load(UNet2DConditionModel, folder, "unet", dtype)
+
+
+def load_vae(folder: Path, dtype: torch.dtype, field: str = "model.path") -> AutoencoderKL:
+    """Load the VAE of a model folder, or of a folder that is a VAE itself.
+
+    Raises:
+        ModelProblem: if its files are missing or broken, or it has not 4 channels.
+    """
+    alone = (folder / "config.json").is_file() and not (folder / "vae").is_dir()
+    vae = _load(AutoencoderKL, folder, "" if alone else "vae", dtype, field)
+    channels = vae.config["latent_channels"]
+    if channels != 4:
+        raise ModelProblem(
+            f"The VAE of {folder.name} has {channels} channels; SD 1.x and 2.x have 4.",
+            "Choose a VAE made for this architecture.",
+            field,
+        )
+    return vae
+
+
+def load_text_encoder(folder: Path, dtype: torch.dtype) -> CLIPTextModel:
+    """Load the text encoder.
+
+    Raises:
+        ModelProblem: if its files are missing or broken.
+    """
+    part = folder / "text_encoder"
+    try:
+        model, info = CLIPTextModel.from_pretrained(
+            str(part), dtype=dtype, local_files_only=True, output_loading_info=True,
+            variant=_variant(part, "model"),
+        )  # pyright: ignore[reportGeneralTypeIssues]  # fmt: skip
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unreadable(folder, "text_encoder", error) from None
+    if info["missing_keys"]:
+        raise _incomplete(folder, "text_encoder", info["missing_keys"])
+    return model
+
+
+def scheduler_config(folder: Path) -> dict[str, Any]:
+    """What the folder says of its noise schedule; empty if it says nothing.
+
+    Raises:
+        ModelProblem: if the schedule is not the one SD is trained with.
+    """
+    path = folder / "scheduler" / "scheduler_config.json"
+    if not path.is_file():
+        return {}
+    config = json.loads(path.read_text("utf-8"))
+    for name, value in TRAINED_SCHEDULE.items():
+        if config.get(name, value) != value:
+            raise ModelProblem(
+                f"The model in {folder.name} was trained with {name} {config[name]}; "
+                f"SD 1.x and 2.x have {value}.",
+                "Choose another base model.",
+            )
+    return config
+
+
+def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, field: str = "model.path") -> Any:
+    where = folder / part if part else folder
+    try:
+        model, info = cls.from_pretrained(
+            str(where), torch_dtype=dtype, local_files_only=True, output_loading_info=True,
+            variant=_variant(where, "diffusion_pytorch_model"),
+        )  # fmt: skip
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unreadable(folder, part, error, field) from None
+    if info["missing_keys"]:
+        raise _incomplete(folder, part, info["missing_keys"], field)
+    return model.eval()
+
+
+def _variant(folder: Path, stem: str) -> str | None:
+    """None where the plain weights are; else the variant there is, such as fp16."""
+    names = [p.name for p in folder.glob(f"{stem}*") if p.suffix in (".safetensors", ".bin")]
+    sharded = rf"{re.escape(stem)}(-\d+-of-\d+)?\.(safetensors|bin)"
+    if any(re.fullmatch(sharded, name) for name in names):
+        return None
+    found = (re.match(rf"{re.escape(stem)}\.([\w-]+?)(-\d+-of-\d+)?\.", name) for name in names)
+    return next((match[1] for match in found if match), None)
+
+
+def _unreadable(
+    folder: Path, part: str, error: Exception, field: str = "model.path"
+) -> ModelProblem:
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return ModelProblem(
+        f"{Path(folder.name, part)} could not be loaded: {first}",
+        "Download the folder again, or choose another model.",
+        field,
+    )
+
+
+def _incomplete(folder: Path, part: str, missing: Any, field: str = "model.path") -> ModelProblem:
+    names = sorted(missing)
+    return ModelProblem(
+        f"{Path(folder.name, part)} is not whole: {len(names)} tensors are missing, such as "
+        f"{names[0]}.",
+        "Download the folder again.",
+        field,
+    )

@@ -1,0 +1,178 @@
+"""Load SD 1.x/2.x from whatever the job names; what is wrong is told before gigabytes are read."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import CLIPTextModel
+
+from engine.architectures import folder, single_file
+from engine.architectures.architecture import ModelProblem, Prediction, Report
+from engine.architectures.checkpoint import Checkpoint, open_checkpoint
+from engine.architectures.sd import SdModel, SdOptions, check_attention
+from engine.architectures.text import load_tokenizer
+from engine.plan.detect import V_BIAS_SPREAD, ModelFacts, look_at, mismatch
+from engine.plan.sites import sites_of
+from engine.schema.model import Model
+
+VAE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PARTS = 4  # text encoder, picture model, VAE, merged adapters
+
+
+def load_sd(
+    architecture: str,
+    model: Model,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    offline: bool,
+    report: Report,
+    zero_terminal_snr: bool,
+    weighted_captions: bool,
+) -> SdModel:
+    """Load and assemble; see `engine.architectures.load`."""
+    check_attention(model.attention, device)
+    _quiet_libraries()
+    source = folder.locate(model.path, offline=offline)
+    facts = look_at(str(source))
+    _require(facts, architecture, source)
+    if source.is_dir():
+        folder.scheduler_config(source)
+        checkpoint = None
+    else:
+        checkpoint = open_checkpoint(source)
+    configs = single_file.config_folder(architecture, model.prediction)
+
+    report("Loading the text encoder", 0, PARTS)
+    if checkpoint is None:
+        text_encoder = folder.load_text_encoder(source, dtype)
+        tokenizer = load_tokenizer(source / "tokenizer")
+    else:
+        text_encoder = single_file.load_text_encoder(checkpoint, configs, dtype)
+        tokenizer = load_tokenizer(single_file.CLIP_TOKENIZER)
+        if architecture == "sd2":
+            tokenizer = tokenizer.padded_with("!")
+    _check_clip_skip(model.clip_skip, text_encoder)
+    text_encoder.to(device)  # pyright: ignore[reportArgumentType]
+
+    report("Loading the picture model", 1, PARTS)
+    if checkpoint is None:
+        unet = folder.load_unet(source, dtype)
+    else:
+        unet = single_file.load_unet(checkpoint, configs, dtype)
+    prediction = _prediction(model, facts, unet)
+    unet.to(device)
+
+    report("Loading the VAE", 2, PARTS)
+    vae = _load_vae(model, source, checkpoint, configs, offline).to(device)
+
+    loaded = SdModel(
+        architecture,
+        facts,
+        sites_of(architecture, facts.shape),
+        unet,
+        vae,
+        text_encoder,
+        tokenizer,
+        SdOptions(
+            prediction=prediction,
+            zero_terminal_snr=zero_terminal_snr or facts.zero_terminal_snr,
+            max_tokens=model.max_tokens,
+            clip_skip=model.clip_skip,
+            weighted_captions=weighted_captions,
+            attention=model.attention,
+        ),
+    )
+    report("Merging adapters", 3, PARTS)
+    _merge(loaded, model)
+    report("Model loaded", PARTS, PARTS)
+    return loaded
+
+
+def _quiet_libraries() -> None:
+    """Their load reports and bars are for notebooks; what matters is checked and told here."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for library in (diffusers_logging, transformers_logging):
+        library.disable_progress_bar()
+    logging.getLogger("diffusers").setLevel(logging.ERROR)
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+
+
+def _require(facts: ModelFacts, architecture: str, source: Path) -> None:
+    """Refuse what cannot be the base of this job.
+
+    Raises:
+        ModelProblem: in the words of the plan, which the window shows too.
+    """
+    wrong = mismatch(facts, architecture)
+    if wrong:
+        raise ModelProblem(f"{source.name}: {wrong}")
+    if facts.refusal:
+        raise ModelProblem(facts.refusal)
+    if facts.architecture is None:
+        raise ModelProblem(f"{source.name} is no model that Graft knows.", "Choose another file.")
+
+
+def _load_vae(
+    model: Model, source: Path, checkpoint: Checkpoint | None, configs: Path, offline: bool
+) -> nn.Module:
+    """The job's own VAE, or else the model's."""
+    dtype = VAE_DTYPES[model.vae_precision]
+    field = "model.path"
+    if model.vae:
+        field = "model.vae"
+        source = folder.locate(model.vae, offline=offline, field=field)
+        checkpoint = open_checkpoint(source, field) if source.is_file() else None
+    if checkpoint is None:
+        return folder.load_vae(source, dtype, field)
+    return single_file.load_vae(checkpoint, configs, dtype, field)
+
+
+def _prediction(model: Model, facts: ModelFacts, unet: nn.Module) -> Prediction:
+    """The job's word, then the file's, then the spread of one bias (spec: 1.3).
+
+    Raises:
+        ModelProblem: if nothing tells it.
+    """
+    if model.prediction != "auto":
+        return model.prediction
+    if facts.prediction is not None:
+        return facts.prediction
+    name = "up_blocks.3.attentions.2.transformer_blocks.0.norm1.bias"
+    if unet.get_parameter(name).float().std(correction=0) > V_BIAS_SPREAD:
+        return "v"
+    raise ModelProblem(
+        "The file does not say whether the model predicts noise or velocity.",
+        "Set Prediction: SD 2.x files made for 768 px are usually v, those for 512 px epsilon.",
+        "model.prediction",
+    )
+
+
+def _check_clip_skip(clip_skip: int | None, text_encoder: CLIPTextModel) -> None:
+    layers = text_encoder.config.num_hidden_layers
+    if clip_skip is not None and clip_skip > layers:
+        raise ModelProblem(
+            f"Clip skip is {clip_skip}, but the text encoder has only {layers} layers.",
+            "2 is usual.",
+            "model.clip_skip",
+        )
+
+
+def _merge(loaded: SdModel, model: Model) -> None:
+    """Merge the job's adapters into the base, in memory."""
+    if not model.merge:
+        return
+    from engine.networks import attach_file
+
+    for i, item in enumerate(model.merge):
+        path = Path(item.file).expanduser()
+        if not path.is_file():
+            raise ModelProblem(
+                f"There is no file {path}.", "Choose the adapter again.", f"model.merge[{i}].file"
+            )
+        attach_file(loaded.architecture, loaded.components, path, item.weight).merge()
