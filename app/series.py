@@ -39,6 +39,14 @@ class Column:
         self._data[size] = math.nan if value is None else value
         self._size = size + 1
 
+    def extend(self, values: ndarray) -> None:
+        """Add several values, shape (k,)."""
+        size = self._size + len(values)
+        if size > len(self._data):
+            self._grow(max(size, len(self._data) * 2))
+        self._data[self._size : size] = values
+        self._size = size
+
     def fill_to(self, size: int) -> None:
         """Append NaN until there are `size` values."""
         if size > len(self._data):
