@@ -32,12 +32,12 @@ COMMANDS = {
     "train": Command("engine", "engine.commands.train:main", "train an adapter from a job file"),
     "plan": Command("window", "engine.commands.plan:main", "foretell what a job will do"),
     "inspect": Command("window", "engine.commands.inspect:main", "tell what a LoRA file holds"),
-    "doctor": Command("window", "engine.commands.doctor:main", "say what is missing, and its mend"),
+    "doctor": Command("", "engine.commands.doctor:main", "say what is missing, and its mend"),
     "bench": Command("engine", "engine.commands.bench:main", "measure speed and memory"),
     "test": Command("dev", "engine.commands.test:main", "run the linters and the tests"),
     "setup": Command("", "engine.commands.setup:main", "install packages ahead of their use"),
     "install-launcher": Command(
-        "window", "engine.commands.install_launcher:main", "put Graft into the desktop's menu"
+        "", "engine.commands.install_launcher:main", "put Graft into the desktop's menu"
     ),
 }
 

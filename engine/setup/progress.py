@@ -62,11 +62,12 @@ class Terminal:
         """Write the line anew, ten times a second at most; or a line for each package."""
         last, now = self._last, self._clock()
         if self._live:
-            moved = last is None or last.phase != progress.phase or last.package != progress.package
+            moved = not last or (last.phase, last.package) != (progress.phase, progress.package)
             skip = not moved and now - self._written_at < 0.1
         else:  # a line for each package, and for each phase that has none
             same = last is not None and last.package == progress.package
-            skip = same and (bool(progress.package) or last.phase == progress.phase)
+            phase = last.phase if last else ""
+            skip = same and (bool(progress.package) or phase == progress.phase)
         if skip:
             return
         self._last, self._written_at = progress, now
