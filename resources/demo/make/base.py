@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from pytorch_optimizer import Muon
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,17 +21,17 @@ from resources.demo.make.check import Verdict, judge, subjects
 from resources.demo.make.latents import LatentSet
 from resources.demo.make.parts import TEXT_WIDTH, Parts, new_scheduler
 from resources.demo.make.sample import grid, sample
-from resources.demo.make.vae import HAS_BF16
+from resources.demo.make.vae import HAS_BF16, save_whole
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long and how hard. Rates are peaks; they fall to 2 % over the last `cooldown` of steps."""
+    """How long and how hard. Rates are peaks; they fall over the last `cooldown` of the steps."""
 
     warmup_steps: int = 500
     warmup_batch: int = 64
-    narrow_steps: int = 4_000
-    steps: int = 13_000
+    narrow_steps: int = 2_000
+    steps: int = 7_000
     batch: int = 16
     matrix_rate: float = 0.01
     rate: float = 1.2e-3
@@ -184,7 +184,7 @@ def train_base(
 ) -> Parts:
     """Train from `folder`/base.pt, or from the start, to step `until` (default: the plan's end).
 
-    Returns the averaged nets. A check of 32 prompts and its grid are left every `check_every` steps.
+    Returns the averaged nets. Every `check_every` steps a check, its grid and the state are left.
     """
     nets = parts.modules()
     alphas = new_scheduler().alphas_cumprod
@@ -234,9 +234,7 @@ def train_base(
             shares = run_check(average_parts, vae, folder / f"grid-{step:05d}.png")
             words = "shape {:.2f} front {:.2f} back {:.2f} all {:.2f}".format(*shares)
             print(f"check step {step} {words}", flush=True)
-            beside = state_file.with_suffix(".part")
             saved = {"nets": nets.state_dict(), "average": average.state_dict(), "step": step}
-            torch.save({**saved, "optimizer": optimizer.state_dict()}, beside)
-            beside.replace(state_file)
+            save_whole({**saved, "optimizer": optimizer.state_dict()}, state_file)
             clock = time.perf_counter()
     return average_parts

@@ -1,7 +1,7 @@
 """Does a picture show what its prompt says? (spec: demo-model, "The check")
 
-The median of the border is the background; pixels far from it are the shape; both colors go to the
-nearest named one; the shape's mask, cut to its box, is compared with blurred templates of each shape.
+The median of the border is the background; pixels far from it are the shape; both colors go to
+the nearest named one; the shape's mask, cut to its box, is compared with templates of each shape.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ BACKGROUNDS = ("green", "white", "blue", "black", "red", "cyan")
 VIEWS = (
     ("", "", 0.3, 0.5, 0.53),
     ("big", "", 0.38, 0.5, 0.54),
-    ("small", "", 0.2, 0.5, 0.52),
+    ("", "on the left", 0.25, 0.3, 0.53),
+    ("", "on the right", 0.25, 0.7, 0.53),
 )
 """Size word, place words, radius, x and y in widths of the picture."""
 

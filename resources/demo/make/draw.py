@@ -275,7 +275,7 @@ def _tree(rng: random.Random) -> tuple[Image.Image, str]:
 
 
 def draw(seed: int, index: int, kinds: dict[str, float]) -> Drawing:
-    """Picture number `index` of the endless set of `seed`; `kinds` says how often each kind comes."""
+    """Picture `index` of the endless set of `seed`; `kinds` says how often each kind comes."""
     rng = random.Random(f"{seed}:{index}")
     kind = rng.choices(list(kinds), list(kinds.values()))[0]
     if kind in ("plain", "placed", "patterned", "background"):

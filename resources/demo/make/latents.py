@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
 from resources.demo.make.draw import draw
-from resources.demo.make.vae import SCALING, to_tensor
+from resources.demo.make.vae import SCALING, encode, save_whole, to_tensor
 
 CHUNK = 500
 
@@ -30,7 +30,7 @@ class LatentSet:
 def encode_set(
     vae: AutoencoderKL, folder: Path, name: str, *, seed: int, kinds: dict[str, float], count: int
 ) -> LatentSet:
-    """Draw and encode `count` pictures of `kinds`; chunks already in `folder` are read, not redone."""
+    """Draw and encode `count` pictures of `kinds`; chunks found in `folder` are read instead."""
     folder.mkdir(parents=True, exist_ok=True)
     latents, captions = [], []
     for start in range(0, count, CHUNK):
@@ -40,11 +40,9 @@ def encode_set(
             parts = []
             for at in range(0, len(drawn), 25):
                 pictures = to_tensor([one.picture for one in drawn[at : at + 25]])
-                parts.append(vae.encode(pictures).latent_dist.mode() * SCALING)
+                parts.append(encode(vae, pictures).mode() * SCALING)
             chunk = {"latents": torch.cat(parts).half(), "captions": [one.caption for one in drawn]}
-            beside = file.with_suffix(".part")
-            torch.save(chunk, beside)
-            beside.replace(file)
+            save_whole(chunk, file)
         chunk = torch.load(file, weights_only=True)
         latents.append(chunk["latents"].float())
         captions += chunk["captions"]

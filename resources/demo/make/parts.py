@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from resources.demo.make.tokenizer import LENGTH
+from resources.demo.make.tokenizer import END, LENGTH, START
 
 TEXT_WIDTH = 128
 
@@ -68,6 +69,7 @@ def new_unet(widths: tuple[int, ...] = (32, 64, 96, 96)) -> UNet2DConditionModel
 
 def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """CLIP's text encoder, two layers of width 128."""
+    vocabulary = tokenizer.get_vocab()
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=TEXT_WIDTH,
@@ -77,9 +79,9 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
         max_position_embeddings=LENGTH,
         hidden_act="quick_gelu",
         projection_dim=TEXT_WIDTH,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=vocabulary[START],
+        eos_token_id=vocabulary[END],
+        pad_token_id=vocabulary[END],
     )
     return CLIPTextModel(config)
 

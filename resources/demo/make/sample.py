@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from resources.demo.make.draw import SIZE
 from resources.demo.make.parts import Parts, new_scheduler
-from resources.demo.make.vae import SCALING, to_pictures
+from resources.demo.make.vae import SCALING, decode, to_pictures
 
 
 @torch.no_grad()
@@ -23,7 +26,7 @@ def sample(
     guidance: float = 5.0,
 ) -> list[Image.Image]:
     """One picture for each prompt; picture i of a seed starts from the same noise in every call."""
-    scheduler = DPMSolverMultistepScheduler.from_config(new_scheduler().config)
+    scheduler: Any = DPMSolverMultistepScheduler.from_config(new_scheduler().config)
     scheduler.set_timesteps(steps)
     noise = [
         torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(1_000 * seed + number))
@@ -35,7 +38,7 @@ def sample(
         scaled = scheduler.scale_model_input(latents, timestep)
         wanted, plain = parts.unet(torch.cat([scaled, scaled]), timestep, text).sample.chunk(2)
         latents = scheduler.step(plain + guidance * (wanted - plain), timestep, latents).prev_sample
-    return to_pictures(vae.decode(latents / SCALING).sample)
+    return to_pictures(decode(vae, latents / SCALING))
 
 
 def grid(pictures: list[Image.Image], labels: list[str], columns: int = 8) -> Image.Image:
