@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 from torch import Tensor
@@ -52,12 +54,13 @@ def tiny_modules(
             attention_head_dim=8 if sd1 else (1, 1, 1, 1),  # pyright: ignore[reportArgumentType]
             use_linear_projection=not sd1,
         )
-        vae = AutoencoderKL(
-            block_out_channels=(32, 32, 32, 32),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            layers_per_block=1,
-        )
+        vae_config: dict[str, Any] = {
+            "block_out_channels": (32, 32, 32, 32),
+            "down_block_types": ("DownEncoderBlock2D",) * 4,
+            "up_block_types": ("UpDecoderBlock2D",) * 4,
+            "layers_per_block": 1,
+        }
+        vae = AutoencoderKL(**vae_config)
         config = CLIPTextConfig(
             vocab_size=vocabulary,
             hidden_size=TEXT_WIDTH,
@@ -91,8 +94,10 @@ def make_sd1(
     model = tiny_modules(
         architecture, vocabulary=SMALL_VOCABULARY if small else SHIPPED_VOCABULARY, seed=seed
     )
-    for module in (model.unet, model.vae, model.text_encoder):
-        module.to(dtype)
+    if dtype != torch.float32:
+        modules: list[torch.nn.Module] = [model.unet, model.vae, model.text_encoder]
+        for module in modules:
+            module.to(dtype)
     if small:
         _write_folder(folder, model, prediction, zero_terminal_snr, variant)
         return folder
@@ -102,14 +107,13 @@ def make_sd1(
         torch.save({"state_dict": tensors, "global_step": 1}, path)
         return path
     path = folder / "tiny.safetensors"
-    kind = {"epsilon": "epsilon", "v": "v"}[prediction]
-    save_file(tensors, path, metadata={"modelspec.prediction_type": kind})
+    save_file(tensors, path, metadata={"modelspec.prediction_type": prediction})
     return path
 
 
-def make_sd2(folder: Path, layout: Layout = "diffusers", **options: object) -> Path:
+def make_sd2(folder: Path, layout: Layout = "diffusers", **options: Any) -> Path:
     """Write a tiny SD 2.x model: linear projections, OpenCLIP text in a single file."""
-    return make_sd1(folder, layout, architecture="sd2", **options)  # pyright: ignore[reportArgumentType]
+    return make_sd1(folder, layout, architecture="sd2", **options)
 
 
 def _write_folder(

@@ -73,7 +73,6 @@ class TrainableModel(Protocol):
         sites: where adapters can sit, for this model's own shapes.
         components: adapter hosts by role: `denoiser`, `text_encoder`. They are frozen and in eval
             mode.
-        vae: the picture encoder, in its own precision.
         prediction: what the denoiser predicts, resolved from job and file.
         zero_terminal_snr: the schedule ends in pure noise.
     """
@@ -82,9 +81,13 @@ class TrainableModel(Protocol):
     facts: ModelFacts
     sites: tuple[Site, ...]
     components: dict[str, nn.Module]
-    vae: nn.Module
     prediction: Prediction
     zero_terminal_snr: bool
+
+    @property
+    def vae(self) -> nn.Module:
+        """The picture encoder, in its own precision."""
+        ...
 
     def encode_pictures(self, pixels: Tensor) -> Tensor:
         """Encode pixels (b, 3, H, W) in [-1, 1] to latents (b, c, H/8, W/8).

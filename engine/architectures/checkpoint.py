@@ -81,7 +81,7 @@ def _open_safetensors(path: Path, field: str) -> Checkpoint:
         raw = torch.empty(info.stop - info.start, dtype=torch.uint8)
         with path.open("rb", buffering=0) as file:
             file.seek(header.data_start + info.start)
-            if len(raw) and _read_into(file, memoryview(raw.numpy())) < len(raw):
+            if len(raw) and _read_into(file, raw.numpy().data) < len(raw):
                 raise ModelProblem(f"{path.name} ends too early.", "Download it again.", field)
         return raw.view(dtype).reshape(info.shape)
 

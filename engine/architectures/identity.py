@@ -19,5 +19,5 @@ def fingerprint(module: nn.Module) -> str:
         head = json.dumps([name, list(tensor.shape), str(tensor.dtype)])
         digest.update(head.encode())
         raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(memoryview(raw.numpy()))
+        digest.update(raw.numpy().data)
     return digest.hexdigest()

@@ -90,8 +90,8 @@ class SdModel:
         """
         self._set_tiling(max(pixels.shape[-2:]))
         with torch.autocast(self.vae.device.type, enabled=False):
-            posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
-        latents = posterior.mode().float()
+            encoded: Any = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype))
+        latents = encoded.latent_dist.mode().float()
         if not bool(latents.isfinite().all()):
             raise ValueError("the VAE gave numbers that are not finite: set VAE precision to fp32")
         return latents
@@ -106,7 +106,8 @@ class SdModel:
         self._set_tiling(8 * max(latents.shape[-2:]))
         unscaled = latents.float() / self.vae.config["scaling_factor"]
         with torch.autocast(self.vae.device.type, enabled=False):
-            return self.vae.decode(unscaled.to(self.vae.device, self.vae.dtype)).sample.float()  # pyright: ignore[reportAttributeAccessIssue]
+            decoded: Any = self.vae.decode(unscaled.to(self.vae.device, self.vae.dtype))
+        return decoded.sample.float()
 
     def _set_tiling(self, side: int) -> None:
         if side > TILED_ABOVE:
@@ -196,7 +197,8 @@ class SdModel:
                 on_step=on_step,
             )
         pixels = self.decode_latents(latents)
-        return VaeImageProcessor().postprocess(pixels.cpu(), output_type="pil")[0]  # pyright: ignore[reportReturnType]
+        pictures: Any = VaeImageProcessor().postprocess(pixels.cpu(), output_type="pil")
+        return pictures[0]
 
     def _preview_precision(self) -> AbstractContextManager[object]:
         """The caller's autocast if there is one, else one that fits the weights."""

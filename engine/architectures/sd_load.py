@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 from transformers import CLIPTextModel
 
@@ -56,7 +57,7 @@ def load_sd(
         if architecture == "sd2":
             tokenizer = tokenizer.padded_with("!")
     _check_clip_skip(model.clip_skip, text_encoder)
-    text_encoder.to(device)  # pyright: ignore[reportArgumentType]
+    nn.Module.to(text_encoder, device)
 
     report("Loading the picture model", 1, PARTS)
     if checkpoint is None:
@@ -64,10 +65,11 @@ def load_sd(
     else:
         unet = single_file.load_unet(checkpoint, configs, dtype)
     prediction = _prediction(model, facts, unet)
-    unet.to(device)
+    nn.Module.to(unet, device)
 
     report("Loading the VAE", 2, PARTS)
-    vae = _load_vae(model, source, checkpoint, configs, offline).to(device)
+    vae = _load_vae(model, source, checkpoint, configs, offline)
+    nn.Module.to(vae, device)
 
     loaded = SdModel(
         architecture,
@@ -120,7 +122,7 @@ def _require(facts: ModelFacts, architecture: str, source: Path) -> None:
 
 def _load_vae(
     model: Model, source: Path, checkpoint: Checkpoint | None, configs: Path, offline: bool
-) -> nn.Module:
+) -> AutoencoderKL:
     """The job's own VAE, or else the model's."""
     dtype = VAE_DTYPES[model.vae_precision]
     field = "model.path"

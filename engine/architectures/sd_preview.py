@@ -77,9 +77,12 @@ def denoise(
     device = next(unet.parameters()).device
     scheduler = make_scheduler(request.sampler, prediction, zero_terminal_snr)
     # The VAE stays outside: the pipeline would take its device for the denoiser's.
-    pipeline = StableDiffusionPipeline(
-        None, None, None, unet, scheduler, None, None, requires_safety_checker=False
-    )  # pyright: ignore[reportArgumentType]
+    absent: dict[str, Any] = dict.fromkeys(
+        ("vae", "text_encoder", "tokenizer", "safety_checker", "feature_extractor")
+    )
+    pipeline: Any = StableDiffusionPipeline(
+        unet=unet, scheduler=scheduler, requires_safety_checker=False, **absent
+    )
     pipeline.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(request.seed)
     height, width = (max(64, side // 8 * 8) for side in (request.height, request.width))
@@ -96,8 +99,8 @@ def denoise(
         generator=generator,
         output_type="latent",
         callback_on_step_end=_callback(on_step, request.steps),
-    )  # pyright: ignore[reportArgumentType]
-    return output.images  # pyright: ignore[reportReturnType, reportAttributeAccessIssue]
+    )
+    return output.images
 
 
 def _callback(

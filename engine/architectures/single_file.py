@@ -7,15 +7,15 @@ alone touches it); configs are ours with the widths read off the file, so nothin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from diffusers.loaders import single_file_utils
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -30,8 +30,6 @@ VAE_PREFIXES = ("first_stage_model.", "vae.")
 CLIP_PREFIX = "cond_stage_model.transformer."
 OPEN_CLIP_PREFIX = "cond_stage_model.model."
 HEAD_WIDTH = 64  # of every attention head in SD 2.x and in the text encoders
-
-M = TypeVar("M", bound=ModelMixin)
 
 
 def config_folder(architecture: str, prediction: str) -> Path:
@@ -55,7 +53,7 @@ def load_unet(checkpoint: Checkpoint, configs: Path, dtype: torch.dtype) -> UNet
             "Choose a whole checkpoint file, or a diffusers folder.",
         )
     shapes = {given: checkpoint.shapes[stored] for stored, given in names.items()}
-    config = _unet_config(UNet2DConditionModel.load_config(str(configs / "unet")), shapes)
+    config = _unet_config(_config(configs / "unet"), shapes)
     source = checkpoint.read({s: UNET_PREFIX + g for s, g in names.items()}, dtype)
     try:
         converted = single_file_utils.convert_ldm_unet_checkpoint(source, config)
@@ -64,9 +62,12 @@ def load_unet(checkpoint: Checkpoint, configs: Path, dtype: torch.dtype) -> UNet
     return _assemble(UNet2DConditionModel, config, converted, source, checkpoint, "U-Net")
 
 
-def _unet_config(config: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+def _config(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "config.json").read_text("utf-8"))
+
+
+def _unet_config(config: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     """Our config with the file's own widths."""
-    config = dict(config)
     level = "input_blocks.{}.0.out_layers.3.weight"
     widths = [shapes[n][0] for n in (level.format(3 * i + 1) for i in range(4)) if n in shapes]
     cross = shapes.get("input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight")
@@ -105,7 +106,7 @@ def load_vae(
             field,
         )
     source = checkpoint.read(names, dtype)
-    config = dict(AutoencoderKL.load_config(str(configs / "vae")))
+    config = _config(configs / "vae")
     if any(".down_blocks." in name for name in source):
         config |= _vae_widths(shapes, "encoder.down_blocks.{}.resnets.{}.conv1.weight")
         converted = source
@@ -188,13 +189,13 @@ def _fit_text_config(config: CLIPTextConfig, state: Mapping[str, Tensor]) -> Non
 
 
 def _assemble(
-    cls: type[M],
+    cls: Any,
     config: dict[str, Any],
     converted: dict[str, Tensor],
     source: Mapping[str, Tensor],
     checkpoint: Checkpoint,
     what: str,
-) -> M:
+) -> Any:
     """Make the module without memory of its own and hand it the tensors, none left over."""
     with torch.device("meta"):
         model = cls.from_config(config)
