@@ -89,8 +89,8 @@ def adapted_conv(
         down, up, flat = down.flatten(1), up.flatten(1), weight.flatten(1)
         y: Any = _Pixels.apply(pixels, flat, bias, down, up, scale, mask)
         return y.view(x.shape[0], weight.shape[0], *x.shape[2:])
-    y = _Conv.apply(x, weight, bias, down, up.flatten(1), scale, shape, mask)
-    return y
+    whole: Any = _Conv.apply(x, weight, bias, down, up.flatten(1), scale, shape, mask)
+    return whole
 
 
 def work_of(rows: int, inputs: int, outputs: int) -> float:
@@ -148,7 +148,9 @@ class _Rows(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Any, ...]:
         g = gradients[0]
         x, weight, down, up, h, mask = ctx.saved_tensors
         need_x, need_down, need_up = (ctx.needs_input_grad[i] for i in (0, 3, 4))
@@ -164,6 +166,7 @@ class _Rows(torch.autograd.Function):
                 gx.addmm_(gh, down, alpha=s)
             gx = gx.to(x_dtype)
         if need_down:
+            assert gh is not None
             gdown = (gh.t() @ x).mul_(s).to(down_dtype)
         if need_up:
             h = x @ down.t() if h is None else h
@@ -207,7 +210,9 @@ class _Pixels(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Any, ...]:
         g = gradients[0].contiguous()
         x, weight, down, up, h, mask = ctx.saved_tensors
         need_x, need_down, need_up = (ctx.needs_input_grad[i] for i in (0, 3, 4))
@@ -271,7 +276,9 @@ class _Conv(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Any, ...]:
         g = gradients[0]
         x, weight, down, up, h, mask = ctx.saved_tensors
         need_x, need_down, need_up = (ctx.needs_input_grad[i] for i in (0, 3, 4))

@@ -39,7 +39,7 @@ def apply_max_norm(adapters: Sequence[Adapter], limit: float) -> MaxNormReport:
             scaled += [adapter.down, adapter.up]
             factors += [ratio**0.5] * 2
     if scaled:
-        torch._foreach_mul_(scaled, factors)
+        torch._foreach_mul_(scaled, factors)  # pyright: ignore[reportPrivateImportUsage]
     return MaxNormReport(len(scaled) // 2, sum(after) / len(after), max(after))
 
 

@@ -1,0 +1,76 @@
+"""Starting a job's network: new, or from an adapter file (`network.start_from`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+
+from engine.networks.attach import file_ranks, match, refuse_variants
+from engine.networks.factors import load_into
+from engine.networks.file import read
+from engine.networks.network import Network
+from engine.networks.problem import AdapterProblem
+from engine.plan.ranks import place
+from engine.plan.site import Site
+from engine.schema.network import Network as NetworkOptions
+
+
+def start_network(
+    options: NetworkOptions,
+    architecture: str,
+    sites: Sequence[Site],
+    components: Mapping[str, nn.Module],
+    seed: int,
+) -> tuple[Network, tuple[str, ...]]:
+    """Make the network of a job, not yet attached.
+
+    With `start_from` its adapters begin as those of the file, at the file's strength; with
+    `rank_from_file` they also have its ranks and alphas, and only those of the file are made.
+
+    Returns:
+        The network, and sentences about what was not as the options say (for a warning each).
+
+    Raises:
+        FileProblem: the file cannot be read.
+        AdapterProblem: it is no plain LoRA, or for another model.
+    """
+    if not options.start_from:
+        placements = place(options, sites, architecture)
+        return Network.create(placements, components, options, seed), ()
+    file = read(options.start_from)
+    refuse_variants(file)
+    matched = match(file, sites, components)
+    if not matched.factors:
+        raise AdapterProblem(f"{file.path.name}: none of its layers is in this model.")
+    ranks = file_ranks(matched) if options.rank_from_file else None
+    placements = place(options, sites, architecture, ranks)
+    network = Network.create(placements, components, options, seed)
+    cut, kept, fresh = 0, 1.0, 0
+    for adapter in network.each():
+        factors = matched.factors.get(adapter.site.name)
+        if factors is None:
+            fresh += 1
+            continue
+        share = load_into(adapter, factors)
+        cut += factors.rank > adapter.rank
+        kept = min(kept, share)
+    return network, tuple(_notes(network, matched.factors, len(matched.unused), cut, kept, fresh))
+
+
+def _notes(
+    network: Network, factors: Mapping[str, object], unused: int, cut: int, kept: float, fresh: int
+) -> list[str]:
+    names = {adapter.site.name for adapter in network.each()}
+    left = sum(name not in names for name in factors) + unused
+    notes = []
+    if cut:
+        notes.append(
+            f"The file has a higher rank in {cut} layers; their strongest directions were taken "
+            f"(at least {kept:.0%} of each layer's change)."
+        )
+    if fresh:
+        notes.append(f"{fresh} layers are not in the file and start from nothing.")
+    if left:
+        notes.append(f"{left} layers of the file are not trained here and were left out.")
+    return notes
