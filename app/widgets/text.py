@@ -147,7 +147,11 @@ class LongTextEdit(QPlainTextEdit):
     def _on_text_changed(self) -> None:
         self._fit()
         if not self._quiet:
-            self.edited.emit(self.toPlainText())
+            self.emit_value()
+
+    def emit_value(self) -> None:
+        """Emit what the text means."""
+        self.edited.emit(self.value())
 
     def _fit(self) -> None:
         lines = min(6, max(2, int(self.document().size().height())))

@@ -1,0 +1,410 @@
+"""The form: every field of the schema in one scrolling column, filtered, searched and marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from app.consequences import consequence
+from app.document import Document
+from app.form_group import FormGroup, Section, Showing, TablesRow
+from app.form_row import LABEL, LABEL_SMALL, FormRow
+from app.search import find_options, turn_on
+from app.settings import Settings
+from app.widgets.message import Message
+from engine.schema.job import Job
+from engine.schema.options import Option, option_at
+from engine.schema.presets import NOT_IN_PRESETS
+from engine.schema.problem import Problem
+
+Filter = Literal["none", "changed", "mend"]
+MESSAGE_DELAY_MS = 150  # after the last key (spec: gui 4.2)
+GROUPS: tuple[str, ...] = tuple(Job.model_fields)
+
+
+class Form(QScrollArea):
+    """Panels for all groups, made from the schema.
+
+    Signals:
+        attended: path of the field under the mouse or in focus; "" for none.
+        group_changed: the group at the top of the view.
+        marks_changed: changed or wrong fields are others now.
+        row_menu_asked: path, global position.
+        filter_changed: "none", "changed" or "mend".
+    """
+
+    attended = Signal(str)
+    group_changed = Signal(str)
+    marks_changed = Signal()
+    row_menu_asked = Signal(str, object)
+    filter_changed = Signal(str)
+
+    def __init__(
+        self, document: Document, settings: Settings, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.document, self._settings = document, settings
+        self.shows_all = False
+        self.filter: Filter = "none"
+        self.focused_path = ""
+        self._query = ""
+        self._found: dict[str, Showing] = {}
+        self._before_search: int | None = None
+        self._by_path: dict[str, list[Problem]] = {}
+        self._folded: frozenset[str] = frozenset()
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._inner = QWidget(self)
+        self._column = QVBoxLayout(self._inner)
+        self._column.setContentsMargins(0, 8, 4, 24)
+        self._column.setSpacing(4)
+        self.groups: dict[str, FormGroup] = {}
+        for name in GROUPS:
+            group = FormGroup(name, document, settings, self._inner)
+            group.row_made.connect(self._on_row_made)
+            group.tables_made.connect(self._on_tables_made)
+            group.unfolded.connect(lambda n=name: self.unfold(n))
+            self.groups[name] = group
+            self._column.addWidget(group)
+        self._column.addStretch(1)
+        self.setWidget(self._inner)
+        self._message_timer = QTimer(self, interval=MESSAGE_DELAY_MS, singleShot=True)
+        self._message_timer.timeout.connect(self.show_problems)
+        self.verticalScrollBar().valueChanged.connect(self._on_scrolled)
+        document.changed.connect(self._on_document_changed)
+        document.replaced.connect(self.refresh_all)
+        document.problems_changed.connect(self._message_timer.start)
+        self._late = QTimer(self, interval=0, singleShot=True)
+        self._late.timeout.connect(self._build_next)
+        self._unbuilt: list[str] = []
+
+    def build(self) -> None:
+        """Make the rows of the first groups now, the others after the first paint."""
+        self._unbuilt = list(GROUPS)
+        for _ in range(2):
+            self._refresh_group(self._unbuilt.pop(0))
+        for name in self._unbuilt:
+            self.groups[name].hide()
+        self._late.start()
+
+    def finish_building(self) -> None:
+        """Make what is still to be made at once."""
+        while self._unbuilt:
+            self._build_next()
+
+    def _build_next(self) -> None:
+        if self._unbuilt:
+            self._refresh_group(self._unbuilt.pop(0))
+        if self._unbuilt:
+            self._late.start()
+        else:
+            self._late.stop()
+            self.show_problems()
+
+    # -- what is shown ---------------------------------------------------------------------
+
+    def set_shows_all(self, shows_all: bool) -> None:
+        """Basic or all options."""
+        if shows_all != self.shows_all:
+            self.shows_all = shows_all
+            self.refresh_all()
+
+    def set_filter(self, which: Filter) -> None:
+        """Only changed fields, only wrong ones and what belongs to them, or all."""
+        if which != self.filter:
+            self.filter = which
+            self.refresh_all()
+            self.filter_changed.emit(which)
+
+    def set_query(self, query: str) -> None:
+        """Show what is found; an empty query restores scroll and folding."""
+        query = query.strip()
+        if query == self._query:
+            return
+        if query and self._before_search is None:
+            self._before_search = self.verticalScrollBar().value()
+        self._query = query
+        found = find_options(query, self.document.architecture, self.document.data)
+        self._found = {f.option.path: Showing(True, f.absent, f.can_turn_on) for f in found}
+        for path in list(self._found):
+            if "[]" in path:
+                self._found.setdefault(path.partition("[]")[0], Showing(True))
+        self.refresh_all()
+        if not query and self._before_search is not None:
+            place, self._before_search = self._before_search, None
+            QTimer.singleShot(0, self, lambda: self.verticalScrollBar().setValue(place))
+        elif query:
+            self.verticalScrollBar().setValue(0)
+
+    @property
+    def found_count(self) -> int:
+        """How many options the search shows."""
+        return sum("[]" in p or option_at(p).kind != "tables" for p in self._found)
+
+    def set_folded(self, names: Iterable[str]) -> None:
+        """Show these groups as one line each, as at the first start."""
+        self._folded = frozenset(names)
+        self.refresh_all()
+
+    def unfold(self, name: str) -> None:
+        """Open a folded group."""
+        if name in self._folded:
+            self.set_folded(self._folded - {name})
+
+    def showing(self, option: Option) -> Showing:
+        """Whether a field is shown now."""
+        path = option.path
+        if self._query:
+            return self._found.get(path, Showing(False))
+        if not self.document.is_in_force(path):
+            return Showing(False)
+        if self.filter == "changed":
+            return Showing(self.document.is_changed(path))
+        wrong = path in self._by_path or any(p.startswith(f"{path}[") for p in self._by_path)
+        if self.filter == "mend":
+            return Showing(wrong or path in self._related())
+        plain = self.shows_all or option.hints.basic or wrong
+        return Showing(plain or not self.document.is_default(path))
+
+    def _related(self) -> set[str]:
+        """Fields that a wrong field depends on, or that its mend would change."""
+        related: set[str] = set()
+        for path, problems in self._by_path.items():
+            for problem in problems:
+                related.update(option_at(p).path for p, _ in problem.fix)
+            if "[" not in path:
+                related.update(w.path for w in option_at(path).hints.only_if)
+        return related
+
+    def refresh_all(self) -> None:
+        """Show every value, mark and field as it is now."""
+        self._inner.setUpdatesEnabled(False)
+        for name in GROUPS:
+            if name not in self._unbuilt:
+                self._refresh_group(name)
+        self._inner.setUpdatesEnabled(True)
+        self.marks_changed.emit()
+
+    def _refresh_group(self, name: str) -> None:
+        group = self.groups[name]
+        filtered = bool(self._query) or self.filter != "none"
+        folded = name in self._folded and not filtered
+        if folded != group.is_folded:
+            group.set_folded(folded)
+        phrase = ""
+        if filtered:
+            shown = [o for o in group.entries if self.showing(o).visible]
+            total = sum(self.document.is_in_force(o.path) for o in group.entries)
+            phrase = self.tr("%d of %d fields") % (len(shown), total)
+        for tables in group.tables.values():
+            prefix = f"{tables.cards.option.path}[]"
+            tables.cards.found = frozenset(p for p in self._found if p.startswith(prefix))
+        group.refresh(self.showing, phrase)
+        if folded:
+            group.show()
+        for path, row in group.rows.items():
+            self._refresh_row(path, row)
+        for tables in group.tables.values():
+            tables.cards.refresh()
+
+    def _refresh_row(self, path: str, row: FormRow) -> None:
+        row.set_value(self.document.get(path))
+        row.set_changed(self.document.is_changed(path), self.document.preset_value(path))
+        row.set_hint(consequence(path, self.document.job))
+
+    # -- listening -------------------------------------------------------------------------
+
+    def _on_row_made(self, row: FormRow) -> None:
+        row.edited.connect(self.document.set)
+        row.reset_asked.connect(lambda path: self.document.reset([path]))
+        row.fix_asked.connect(self.apply_fix)
+        row.attended.connect(self._on_attended)
+        row.menu_asked.connect(self.row_menu_asked)
+        row.turn_on_asked.connect(self._on_turn_on)
+        row.set_label_width(self._label_width(row.path))
+        if "[" not in row.path:
+            self._refresh_row(row.path, row)
+        row.set_problems(self._by_path.get(row.path, ()))
+
+    def _on_tables_made(self, tables: TablesRow) -> None:
+        tables.cards.set_problems(self._by_path)
+
+    def _label_width(self, path: str) -> int:
+        if "[" in path:
+            return LABEL_SMALL
+        return 128 if self.width() < 400 else LABEL
+
+    def _on_attended(self, path: str, by_focus: bool) -> None:
+        if by_focus and path != self.focused_path:
+            self.focused_path = path
+            self.document.end_merging()
+        self.attended.emit(path)
+
+    def _on_turn_on(self, path: str) -> None:
+        pairs = turn_on(option_at(path), self.document.data)
+        if pairs:
+            label = option_at(pairs[0][0]).hints.label.lower()
+            self.document.set_many(pairs, self.tr("turn on %s") % label)
+            query, self._query = self._query, ""
+            self.set_query(query)
+
+    def apply_fix(self, problem: Problem) -> None:
+        """Apply a problem's mend as one step."""
+        self.document.end_merging()
+        label = problem.fix_label or option_at(problem.path).hints.label
+        self.document.set_many(problem.fix, label[:1].lower() + label[1:])
+        self.document.end_merging()
+
+    def _on_document_changed(self, paths: list[str]) -> None:
+        self.refresh_all() if len(paths) > 8 else self._refresh_some(paths)
+        self.marks_changed.emit()
+
+    def _refresh_some(self, paths: list[str]) -> None:
+        names = {path.partition(".")[0] for path in paths}
+        watched = {w.path for g in self.groups.values() for o in g.entries
+                   for w in o.hints.only_if}  # fmt: skip
+        if watched.intersection(paths):
+            names = set(GROUPS)  # other fields may come or go
+        for name in GROUPS:
+            if name in names and name not in self._unbuilt:
+                self._refresh_group(name)
+
+    # -- problems --------------------------------------------------------------------------
+
+    def show_problems(self) -> None:
+        """Show what is wrong at its rows; a path without a row shows at the nearest above."""
+        former = self._by_path
+        self._by_path = {}
+        for problem in self.document.problems:
+            self._by_path.setdefault(self._place_of(problem.path), []).append(problem)
+        if former.keys() != self._by_path.keys():
+            self.refresh_all()
+        for group in self.groups.values():
+            for path, row in group.rows.items():
+                if not row.is_absent:
+                    row.set_problems(self._by_path.get(path, ()))
+            for path, tables in group.tables.items():
+                tables.cards.set_problems(self._by_path)
+                _show_messages(tables, self._by_path.get(path, []))
+        if self.filter == "mend" and not self._by_path:
+            self.set_filter("none")
+        self.marks_changed.emit()
+
+    def _place_of(self, path: str) -> str:
+        while path:
+            try:
+                if option_at(path).kind != "table":
+                    return path
+            except KeyError:
+                pass
+            shorter = path.rpartition(".")[0]
+            if path.endswith("]"):
+                shorter = path[: path.rindex("[")]
+            path = shorter
+        return "model.path"
+
+    def counts(self, group: str) -> tuple[int, int, int]:
+        """How many fields of a group are changed, wrong, doubtful."""
+        changed = sum(p.partition(".")[0] == group for p in self.document.changed_paths())
+        here = [p for p in self.document.problems if p.path.partition(".")[0] == group]
+        errors = sum(p.severity == "error" for p in here)
+        return changed, errors, len(here) - errors
+
+    # -- moving about ----------------------------------------------------------------------
+
+    def row_at(self, path: str) -> FormRow | None:
+        """The row of a concrete path, if it was made."""
+        for group in self.groups.values():
+            row = group.all_rows().get(path)
+            if row is not None:
+                return row
+        return None
+
+    def focus_field(self, path: str) -> None:
+        """Bring a field into view, even a hidden one, and move to its editor."""
+        self.finish_building()
+        self.unfold(path.partition(".")[0])
+        option = option_at(path)
+        if not self.showing(option_at(path.partition("[")[0])).visible:
+            self.set_filter("none")
+            if not self.showing(option_at(path.partition("[")[0])).visible:
+                self.shows_all = True
+                self.refresh_all()
+        row = self.row_at(path)
+        if row is not None:
+            section = row.parentWidget().parentWidget() if row.parentWidget() else None
+            if isinstance(section, Section):
+                section.set_open(True)
+            QApplication.sendPostedEvents()
+            self.ensureWidgetVisible(row, 0, 80)
+            row.focus_editor()
+            self.attended.emit(path)
+        elif option.kind == "tables":
+            tables = self.groups[option.group].tables.get(option.path)
+            if tables is not None:
+                self.ensureWidgetVisible(tables, 0, 40)
+                tables.cards.add.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def marked_paths(self) -> list[str]:
+        """Fields that are changed or wrong, in the form's order."""
+        order = [o.path for g in self.groups.values() for o in g.entries]
+        marked = {*self.document.changed_paths(), *self._by_path}
+        return sorted(marked, key=lambda p: (order.index(option_at(p.partition("[")[0]).path), p))
+
+    def go_to_marked(self, direction: int) -> None:
+        """Move to the next or previous changed or wrong field."""
+        marked = self.marked_paths()
+        if not marked:
+            return
+        if self.focused_path in marked:
+            index = (marked.index(self.focused_path) + direction) % len(marked)
+        else:
+            index = 0 if direction > 0 else len(marked) - 1
+        self.focus_field(marked[index])
+
+    def reset_focused(self) -> None:
+        """Give the field in focus its preset's value back."""
+        if self.focused_path and self.focused_path not in NOT_IN_PRESETS:
+            self.document.reset([self.focused_path])
+
+    def scroll_to_group(self, name: str) -> None:
+        """Bring a group's title to the top."""
+        self.finish_building()
+        self.unfold(name)
+        self._inner.adjustSize()
+        QApplication.sendPostedEvents()
+        self.verticalScrollBar().setValue(max(0, self.groups[name].y() - 4))
+
+    def _on_scrolled(self, value: int) -> None:
+        shown = [n for n in GROUPS if self.groups[n].isVisible()]
+        above = [n for n in shown if self.groups[n].y() <= value + 60]
+        if value >= self.verticalScrollBar().maximum() > 0 and self._asked_group in shown:
+            above.append(self._asked_group)  # the last groups cannot come to the top
+        if above:
+            self.group_changed.emit(above[-1])
+
+    _asked_group = ""
+
+    def show_group(self, name: str) -> None:
+        """As the rail asks: scroll, and keep the group marked even at the form's end."""
+        self._asked_group = name
+        self.scroll_to_group(name)
+        self.group_changed.emit(name)
+
+
+def _show_messages(tables: TablesRow, problems: list[Problem]) -> None:
+    words = [p.message for p in problems]
+    if tables.property("messages") == words:
+        return
+    tables.setProperty("messages", words)
+    while (item := tables.messages.takeAt(0)) is not None:
+        widget = item.widget()
+        if widget is not None:
+            widget.deleteLater()
+    for problem in problems:
+        tables.messages.addWidget(Message(problem.message, problem.severity, tables))

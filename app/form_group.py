@@ -1,0 +1,231 @@
+"""One group of the form: its title, its sections, and rows made when they are first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from app.document import Document
+from app.editors import value_words
+from app.form_row import GUTTER, FormRow
+from app.settings import Settings
+from app.theme import SMALL
+from app.widgets.cards import Cards
+from app.widgets.label import Label
+from app.widgets.section import GroupTitle, SectionHeader
+from engine.schema.options import Option, options
+
+HIDDEN_PATHS = frozenset({"model.architecture"})  # it has its place in the tool bar
+
+
+@dataclass(frozen=True)
+class Showing:
+    """Whether a field is shown now, and if it has no effect, why."""
+
+    visible: bool
+    absent: str = ""
+    can_turn_on: bool = False
+
+
+class Section(QWidget):
+    """A foldable part of a group; without a name it has no header."""
+
+    def __init__(self, name: str, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.name = name
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        self.header: SectionHeader | None = None
+        if name:
+            self.header = SectionHeader(name, self)
+            self.header.setContentsMargins(0, 0, 0, 0)
+            column.addWidget(self.header)
+        self.body = QWidget(self)
+        self.rows = QVBoxLayout(self.body)
+        self.rows.setContentsMargins(0, 0, 0, 4)
+        self.rows.setSpacing(0)
+        column.addWidget(self.body)
+        if self.header is not None:
+            self.header.toggled.connect(self.body.setVisible)
+
+    def set_open(self, is_open: bool) -> None:
+        """Open or fold."""
+        if self.header is not None:
+            self.header.set_open(is_open)
+            self.body.setVisible(is_open)
+
+
+class TablesRow(QWidget):
+    """The label and cards of a list of tables."""
+
+    def __init__(
+        self, option: Option, document: Document, settings: Settings, parent: QWidget
+    ) -> None:
+        super().__init__(parent)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 4, 0, 0)
+        column.setSpacing(0)
+        label = Label(option.hints.label, "text2", SMALL, self, bold=True)
+        label.setContentsMargins(GUTTER, 0, 0, 0)
+        column.addWidget(label)
+        self.messages = QVBoxLayout()
+        self.messages.setContentsMargins(GUTTER, 2, 8, 2)
+        column.addLayout(self.messages)
+        self.cards = Cards(option, document, settings, self)
+        column.addWidget(self.cards)
+
+
+class FormGroup(QWidget):
+    """All fields of one top-level table.
+
+    Signals:
+        row_made: a FormRow that the form should listen to.
+        tables_made: a TablesRow.
+        unfolded: the group was opened by the person.
+    """
+
+    row_made = Signal(object)
+    tables_made = Signal(object)
+    unfolded = Signal()
+
+    def __init__(self, name: str, document: Document, settings: Settings, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.name = name
+        self.option = options()[name]
+        self._document, self._settings = document, settings
+        self.rows: dict[str, FormRow] = {}
+        self.tables: dict[str, TablesRow] = {}
+        self.is_folded = False
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(4, 0, 0, 10)
+        self._column.setSpacing(0)
+        self.title = GroupTitle(self.option.hints.label, self.option.hints.help, self)
+        self.fold_header = SectionHeader(self.option.hints.label, self, is_open=False)
+        self.fold_header.hide()
+        self.fold_header.toggled.connect(self._on_unfold)
+        self._column.addWidget(self.title)
+        self._column.addWidget(self.fold_header)
+        self.sections: dict[str, Section] = {}
+        self.entries = [o for o in options().values() if self._is_own(o)]
+
+    def _is_own(self, option: Option) -> bool:
+        return (
+            option.group == self.name and option.kind != "table" and "[]" not in option.path
+            and option.path not in HIDDEN_PATHS
+        )  # fmt: skip
+
+    def _on_unfold(self, _open: bool) -> None:
+        self.unfolded.emit()
+
+    def set_folded(self, folded: bool) -> None:
+        """Show the group as one line that says what it has."""
+        self.is_folded = folded
+        self.title.setVisible(not folded)
+        self.fold_header.set_open(False)
+        self.fold_header.setVisible(folded)
+        if folded:
+            self.fold_header.set_note(self._summary())
+            for section in self.sections.values():
+                section.hide()
+
+    def _summary(self) -> str:
+        shown = [
+            o for o in self.entries
+            if o.hints.basic and o.kind in ("int", "float", "choice", "text")
+            and self._document.get(o.path) not in (None, "")
+            and self._document.is_in_force(o.path)
+        ]  # fmt: skip
+        words = []
+        for option in shown[:2]:
+            value = value_words(option, self._document.get(option.path))
+            plain = option.kind in ("choice", "text")
+            words.append(value if plain else f"{option.hints.label.lower()} {value}")
+        return ", ".join(words)
+
+    def refresh(self, showing: Callable[[Option], Showing], phrase: str = "") -> int:
+        """Show the fields that are to be seen; returns how many there are."""
+        if self.is_folded:
+            self.fold_header.set_note(self._summary())
+            return 0
+        count = 0
+        used: dict[str, int] = {}
+        for option in self.entries:
+            state = showing(option)
+            section_name = _section_of(option)
+            if state.visible:
+                count += 1
+                used[section_name] = used.get(section_name, 0) + 1
+                self._ensure(option)
+            if option.path in self.rows:
+                row = self.rows[option.path]
+                row.setVisible(state.visible)
+                if state.visible:
+                    row.set_absent_once(state.absent, state.can_turn_on)
+            elif option.path in self.tables:
+                self.tables[option.path].setVisible(state.visible)
+        for name, section in self.sections.items():
+            section.setVisible(name in used)
+        self.title.set_phrase(phrase or self.option.hints.help)
+        self.setVisible(count > 0)
+        return count
+
+    def _ensure(self, option: Option) -> None:
+        """Make the row of a field if there is none yet, at its place."""
+        if option.path in self.rows or option.path in self.tables:
+            return
+        name = _section_of(option)
+        section = self.sections.get(name)
+        if section is None:
+            section = self._add_section(name)
+        place = 0
+        for other in self.entries:
+            if other is option:
+                break
+            made = other.path in self.rows or other.path in self.tables
+            if made and _section_of(other) == name:
+                place += 1
+        if option.kind == "tables":
+            tables = TablesRow(option, self._document, self._settings, section.body)
+            self.tables[option.path] = tables
+            section.rows.insertWidget(place, tables)
+            tables.cards.row_made.connect(self.row_made)
+            self.tables_made.emit(tables)
+            tables.cards.refresh()
+            return
+        row = FormRow(option, option.path, self._settings, section.body)
+        self.rows[option.path] = row
+        section.rows.insertWidget(place, row)
+        row.set_value(self._document.get(option.path))
+        self.row_made.emit(row)
+
+    def _add_section(self, name: str) -> Section:
+        section = Section(name, self)
+        order = _order(self.entries)
+        place = 2 + sum(order.index(other) < order.index(name) for other in self.sections)
+        self._column.insertWidget(place, section)
+        self.sections[name] = section
+        return section
+
+    def all_rows(self) -> dict[str, FormRow]:
+        """Rows of fields and of list items, by concrete path."""
+        found = dict(self.rows)
+        for tables in self.tables.values():
+            found.update(tables.cards.rows())
+        return found
+
+
+def _section_of(option: Option) -> str:
+    """The heading a field stands under; fields of a nested table stand under its name."""
+    if option.path.count(".") > 1:
+        return options()[option.path.rpartition(".")[0]].hints.label
+    return option.hints.section
+
+
+def _order(entries: Iterable[Option]) -> list[str]:
+    """Sections in the order of the fields, the one without a name first."""
+    names = dict.fromkeys(_section_of(o) for o in entries)
+    return ["", *(n for n in names if n)]
