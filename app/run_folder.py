@@ -153,7 +153,27 @@ def facts_of(path: Path, state: RunState) -> RunFacts:
     )
 
 
-def star_mark(path: Path) -> Path:
-    """The marker beside an adapter file that keeps it from being deleted."""
-    return path.with_name(f"{path.name}.keep")
+def star_mark(file: Path) -> Path:
+    """The marker beside an adapter file that keeps it from `output.keep_last`."""
+    return file.with_name(f"{file.name}.keep")
 
+
+def stars(path: Path) -> set[str]:
+    """Names of the run's starred adapter files."""
+    try:
+        marks = [entry.name for entry in (path / CHECKPOINTS).iterdir()]
+    except OSError:
+        return set()
+    return {name.removesuffix(".keep") for name in marks if name.endswith(".keep")}
+
+
+def set_star(file: Path, on: bool) -> None:
+    """Star an adapter file, or take its star away.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    if on:
+        star_mark(file).touch()
+    else:
+        star_mark(file).unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QActionGroup, QColor, QPainter, QPaintEvent, QPolygonF
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QCheckBox,
     QFileDialog,
     QHBoxLayout,
     QLabel,
@@ -23,9 +22,10 @@ from app import theme
 from app.chart_data import ChartData, XAxis
 from app.run_model import RunModel
 from app.widgets import chart_export
-from app.widgets.action_button import ActionButton
+from app.widgets.button import Button, IconButton
 from app.widgets.card import Card
 from app.widgets.chart_plot import LossPlots
+from app.widgets.check import CheckBox
 from app.words import figure_words
 
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.98, 0.99, 0.999)
@@ -76,19 +76,18 @@ class LossChart(Card):
             key.toggled.connect(lambda on, name=name: self._show_line(name, on))
             header.addWidget(key)
         header.addStretch(1)
-        self.smooth = ActionButton(self.tr("Smooth {0}").format(self._smoothing))
+        self.smooth = Button(self.tr("Smooth {0}").format(self._smoothing), "ghost")
         self.smooth.setToolTip(self.tr("How much the training loss is smoothed"))
         self.smooth.clicked.connect(self._choose_smoothing)
-        self.log = QCheckBox(self.tr("Log"))
+        self.log = CheckBox(self.tr("Log"))
         self.log.setToolTip(self.tr("Logarithmic scale"))
         self.log.toggled.connect(self.plots.set_log)
-        self.follow = QCheckBox(self.tr("Follow"))
+        self.follow = CheckBox(self.tr("Follow"))
         self.follow.setToolTip(self.tr("Follow the run. Off while you look around; on brings "
                                        "you back to live."))  # fmt: skip
         self.follow.setChecked(True)
         self.follow.toggled.connect(self._on_follow)
-        self.more = ActionButton("", "more")
-        self.more.setAccessibleName(self.tr("More about the chart"))
+        self.more = IconButton("more", self.tr("More about the chart"))
         self.more.clicked.connect(self._open_menu)
         for widget in (self.smooth, self.log, self.follow, self.more):
             header.addWidget(widget)

@@ -132,10 +132,10 @@ class LossPlots(pg.GraphicsLayoutWidget):
         self._rates: list[pg.PlotDataItem] = []
         self._timesteps: dict[str, pg.PlotDataItem] = {}
         self._norm = self.norm_plot.plot()
-        self._titles = [pg.TextItem(anchor=(0, 0)) for _ in range(2)]
+        self._titles = [pg.LabelItem(justify="right") for _ in range(2)]
         for title, where in zip(self._titles, (self.rate_plot, self.norm_plot), strict=True):
             title.setParentItem(where.getViewBox())
-            title.setPos(4, 0)
+            title.anchor(itemPos=(1, 0), parentPos=(1, 0), offset=(-4, -2))
 
     def set_data(self, data: ChartData | None) -> None:
         """Show another run, or none."""
@@ -365,16 +365,16 @@ class LossPlots(pg.GraphicsLayoutWidget):
             plot.showGrid(x=False, y=True, alpha=0.13)
         words = (self.tr("Learning rate"), self.tr("Gradient norm"))
         for title, text in zip(self._titles, words, strict=True):
-            title.setHtml(
-                f'<span style="color:{tokens.text2}; font-size:{tick.pointSizeF():.1f}pt">'
-                f"{text}</span>"
-            )
+            title.setText(text, color=tokens.text2, size=f"{tick.pointSizeF():.1f}pt")
         self.redraw()
 
     def _style_axis(self, axis: pg.AxisItem, tick: QFont, tokens: theme.Tokens) -> None:
-        axis.setStyle(tickFont=tick, tickLength=-4 if axis.orientation == "bottom" else 0)
-        axis.setTextPen(tokens.text2)
         bottom = axis.orientation == "bottom"
+        length = -4 if bottom else 0
+        axis.setStyle(
+            tickFont=tick, tickLength=length, maxTickLevel=0 if bottom else 1, hideOverlappingLabels=not bottom
+        )
+        axis.setTextPen(tokens.text2)
         axis.setPen(_pen(theme.color("field") if bottom else QColor(0, 0, 0, 0), 1.0))
         axis.setTickPen(_pen(theme.color("text3"), 1.0))
 
