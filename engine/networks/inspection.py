@@ -1,0 +1,171 @@
+"""What an adapter file holds: for which model, where, how large, and what it says of itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.networks.factors import Factors
+from engine.networks.file import AdapterFile, model_hash, read
+from engine.networks.layouts import spellings
+from engine.plan.site import Site
+from engine.plan.sites import SHAPES, sites_of
+from engine.schema.architectures import ARCHITECTURES
+
+_SIGNS = (
+    ("anima", r"llm_adapter|blocks[._]\d+[._](self|cross)_attn[._](q|output)_proj"),
+    ("lumina2", r"(context|noise)_refiner[._]\d+|layers[._]\d+[._]adaLN_modulation"),
+    ("sd3", r"joint_blocks[._]\d+"),
+    ("hunyuan_image", r"double_blocks[._]\d+[._](img|txt)_(mod_linear|mlp_fc)"),
+    ("flux", r"double_blocks[._]\d+|single_blocks[._]\d+|single_transformer_blocks"),
+    ("sdxl", r"lora_te2_text_model|(input|output)_blocks[._]\d+[._]1[._]transformer_blocks[._][1-9]"
+     r"|text_encoder_2\.|attentions[._]\d[._]transformer_blocks[._][1-9]"),
+)  # fmt: skip
+"""Names that only one architecture's adapters have, the most particular first."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """The architecture a file is for, and how that was told; None if it cannot be."""
+
+    architecture: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Adapters of one block or part."""
+
+    name: str
+    adapters: int
+    parameters: int
+    ranks: tuple[int, ...]
+    alphas: tuple[float, ...]
+    strength: float  # mean ‖alpha/r · up·down‖
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything `inspect` prints."""
+
+    file: str
+    size_bytes: int
+    layout: str
+    dtypes: tuple[str, ...]
+    guess: Guess
+    adapters: int
+    parameters: int
+    groups: tuple[Group, ...]
+    variants: tuple[str, ...]
+    without_alpha: int
+    unknown_keys: tuple[str, ...]
+    model_hash: str
+    hash_matches: bool | None  # None: the file states none
+    metadata: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+
+def inspect_file(path: Path | str) -> Inspection:
+    """Read a file and tell what is in it.
+
+    Raises:
+        FileProblem: if it is no adapter file, or a damaged one.
+    """
+    file = read(path)
+    guess = guess_architecture(file)
+    computed = model_hash(path)
+    stated = file.metadata.get("sshs_model_hash")
+    sizes = [f.down.numel() + f.up.numel() for f in file.factors.values()]
+    return Inspection(
+        file=str(path),
+        size_bytes=file.size,
+        layout=file.layout,
+        dtypes=file.dtypes,
+        guess=guess,
+        adapters=len(file.factors.keys() | file.further.keys()),
+        parameters=sum(sizes),
+        groups=tuple(_groups(file, guess.architecture)),
+        variants=file.variants,
+        without_alpha=len(file.without_alpha),
+        unknown_keys=file.unknown,
+        model_hash=computed,
+        hash_matches=None if stated is None else stated.removeprefix("0x") == computed,
+        metadata=file.metadata,
+    )
+
+
+def guess_architecture(file: AdapterFile) -> Guess:
+    """Tell the architecture by the layers' names, and SD 1.x from SD 2.x by sizes."""
+    names = [*file.factors, *file.further]
+    for architecture, pattern in _SIGNS:
+        found = next((name for name in names if re.search(pattern, name)), None)
+        if found is not None:
+            return Guess(architecture, f"it has {found}")
+    best, hits, total = None, 0, len(file.factors)
+    for architecture in SHAPES:
+        by_name = _by_spelling(sites_of(architecture))
+        fitting = sum(_fits(f, by_name.get(name)) for name, f in file.factors.items())
+        if fitting > hits:
+            best, hits = architecture, fitting
+    if best is not None:
+        return Guess(best, f"{hits} of {total} layers have its names and sizes")
+    unet = [name for name in names if "down_blocks" in name or "up_blocks" in name]
+    if unet:
+        flat = any("proj_in" in n and file.factors[n].down.dim() == 2 for n in file.factors)
+        which = "sd2" if flat else "sd1"
+        return Guess(which, "its layers are named as there, at other sizes than the published ones")
+    return Guess(None, "its layers' names are of no architecture known here")
+
+
+def _fits(factors: Factors, site: Site | None) -> bool:
+    if site is None:
+        return False
+    inputs = site.columns * site.kernel[0] * site.kernel[1]
+    return factors.down[0].numel() == inputs and factors.up.shape[0] == site.rows
+
+
+def _by_spelling(sites: Iterable[Site]) -> dict[str, Site]:
+    return {name: site for site in sites for name in spellings(site)}
+
+
+def _groups(file: AdapterFile, architecture: str | None) -> list[Group]:
+    """Sort the adapters by block where the architecture's blocks are known, else by part."""
+    known = architecture in SHAPES and architecture is not None
+    sites = _by_spelling(sites_of(architecture)) if known and architecture else {}
+    blocks = ARCHITECTURES[architecture].blocks if known and architecture else ()
+    members: dict[tuple[int, str], list[Factors]] = {}
+    for name, factors in file.factors.items():
+        site = sites.get(name)
+        if site is not None and site.block is not None:
+            key = (1 + site.block, blocks[site.block].name)
+        else:
+            key = (0, "text encoder") if _is_text(name) else (1000, "picture model")
+        members.setdefault(key, []).append(factors)
+    return [_group(name, members[order, name]) for order, name in sorted(members)]
+
+
+def _is_text(name: str) -> bool:
+    return name.startswith(("lora_te", "text_encoder"))
+
+
+def _group(name: str, factors: list[Factors]) -> Group:
+    norms = []
+    for one in factors:
+        down, up = one.down.float().flatten(1), one.up.float().flatten(1)
+        if up.shape[1] == down.shape[0]:
+            square = ((up.t() @ up) * (down @ down.t())).sum().clamp(min=0)
+            norms.append(square.sqrt().item() * abs(one.scale))
+    return Group(
+        name,
+        len(factors),
+        sum(f.down.numel() + f.up.numel() for f in factors),
+        tuple(sorted({f.rank for f in factors})),
+        tuple(sorted({f.alpha for f in factors})),
+        sum(norms) / len(norms) if norms else 0.0,
+    )
