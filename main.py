@@ -14,7 +14,7 @@ import sys
 from typing import NamedTuple
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
-OLDEST = (3, 11)
+OLDEST, NEWEST = (3, 11), (3, 14)  # the Pythons that every pinned package has wheels for
 
 
 class Command(NamedTuple):
@@ -57,8 +57,18 @@ def main(arguments: list[str]) -> int:
         meant = f"did you mean '{near[0]}'? " if near else ""
         complain(f"There is no command '{name}'; {meant}See: python main.py --help")
         return 2
-    if sys.version_info[:2] < OLDEST:
-        return run_with_newer_python(arguments)
+    here = sys.version_info[:2]
+    if here < OLDEST or (here > NEWEST and not os.path.isdir(os.path.join(ROOT, ".venv"))):
+        code = run_with_tested_python(arguments)
+        if code is not None:
+            return code
+    if here < OLDEST:
+        complain(
+            "Graft needs Python 3.11 or newer (3.11 to 3.14 are tested), and this is "
+            f"{here[0]}.{here[1]}. Install one from https://www.python.org/downloads/ or your "
+            "system's packages; with uv: uv run --no-project --python 3.13 main.py"
+        )
+        return 1
     return run(name, arguments[1:] if name else arguments)
 
 
@@ -81,8 +91,8 @@ def run(name: str, arguments: list[str]) -> int:
     return getattr(importlib.import_module(module), function)(arguments)
 
 
-def run_with_newer_python(arguments: list[str]) -> int:
-    """This Python is too old: start again with a newer one that is installed, or say what to do."""
+def run_with_tested_python(arguments: list[str]) -> int | None:
+    """Start again with an installed Python of a tested version; None where there is none."""
     for minor in (13, 12, 14, 11):
         python = ["py", f"-3.{minor}"] if os.name == "nt" else [f"python3.{minor}"]
         if shutil.which(python[0]) is None:
@@ -90,13 +100,7 @@ def run_with_newer_python(arguments: list[str]) -> int:
         probe = [*python, "-c", f"import sys; sys.exit(sys.version_info[:2] != (3, {minor}))"]
         if subprocess.call(probe, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
             return subprocess.call([*python, os.path.join(ROOT, "main.py"), *arguments])
-    complain(
-        "Graft needs Python 3.11 or newer (3.11 to 3.14 are tested), and this is "
-        f"{sys.version_info[0]}.{sys.version_info[1]}. Install one from "
-        "https://www.python.org/downloads/ or your system's packages; "
-        "with uv: uv run --no-project --python 3.13 main.py"
-    )
-    return 1
+    return None
 
 
 def help_text() -> str:
