@@ -405,6 +405,7 @@ def _show_messages(tables: TablesRow, problems: list[Problem]) -> None:
     while (item := tables.messages.takeAt(0)) is not None:
         widget = item.widget()
         if widget is not None:
+            widget.hide()
             widget.deleteLater()
     for problem in problems:
         tables.messages.addWidget(Message(problem.message, problem.severity, tables))

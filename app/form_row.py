@@ -95,7 +95,6 @@ class FormRow(QWidget):
         widget = as_widget(self.editor)
         self.label.setBuddy(widget)
         self.hint = Label("", "text3", SMALL, self)
-        self.hint.hide()
         self.reset = IconButton("reset", self.tr("Reset to the preset"), self, side=ACTION)
         self.reset.clicked.connect(lambda: self.reset_asked.emit(self.path))
         policy = self.reset.sizePolicy()
@@ -175,7 +174,6 @@ class FormRow(QWidget):
     def set_hint(self, text: str) -> None:
         """Words beside a number: its range or what follows from it."""
         self.hint.setText(text or self._range())
-        self.hint.setVisible(bool(self.hint.text()))
 
     def set_changed(self, changed: bool, preset_value: Any) -> None:
         """Mark the field as different from the preset."""

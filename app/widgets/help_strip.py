@@ -1,0 +1,112 @@
+"""The strip under the form: what the field in focus or under the mouse does."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+
+from app.theme import SMALL, color
+from app.widgets.button import Button
+from app.widgets.label import ElidedLabel, Label
+from app.widgets.number import range_words
+from engine.schema.options import Option, conditions_in_words, option_at
+
+
+class HelpStrip(QWidget):
+    """Label, names, and two lines of help; more on demand."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._path = ""
+        self._is_tall = False
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(16, 10, 16, 8)
+        column.setSpacing(4)
+        head = QHBoxLayout()
+        head.setSpacing(8)
+        self.title = Label("", bold=True, parent=self)
+        self.names = ElidedLabel("", "text3", 0.92, self, mono=True)
+        self.more = Button(self.tr("F1 more"), "link", parent=self, small=True)
+        self.more.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.more.clicked.connect(self.toggle)
+        head.addWidget(self.title)
+        head.addWidget(self.names, 1)
+        head.addWidget(self.more)
+        column.addLayout(head)
+        self.words = Label("", "text2", SMALL, self)
+        self.words.setWordWrap(True)
+        self.words.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(self.words, 1)
+        self._show()
+
+    def show_field(self, path: str) -> None:
+        """Explain the field at a concrete path; an empty path keeps the former one."""
+        if path and path != self._path:
+            self._path = path
+            self._show()
+
+    @property
+    def path(self) -> str:
+        """The field explained now."""
+        return self._path
+
+    def toggle(self) -> None:
+        """Two lines or everything."""
+        self._is_tall = not self._is_tall
+        self._show()
+
+    def _show(self) -> None:
+        self.more.setText(self.tr("F1 less") if self._is_tall else self.tr("F1 more"))
+        self.more.setVisible(bool(self._path))
+        if not self._path:
+            self.title.setText(self.tr("Help"))
+            self.words.setText(self.tr("Point at a field, or move to it, to see what it does."))
+        else:
+            option = option_at(self._path)
+            self.title.setText(option.hints.label)
+            self.names.setText(", ".join((option.key, *option.hints.aliases)))
+            words = option.hints.help
+            if self._is_tall:
+                words = "\n".join((words, *facts_of(option)))
+            self.words.setText(words)
+        self.updateGeometry()
+
+    def sizeHint(self) -> QSize:
+        """86 high at the usual text size, as much as is needed when tall."""
+        line = self.words.fontMetrics().lineSpacing()
+        low = self.title.sizeHint().height() + 2 * line + 30
+        if self._is_tall:
+            wide = max(100, self.width() - 32)
+            low = max(low, self.title.sizeHint().height() + 26 + self.words.heightForWidth(wide))
+        return QSize(240, low)
+
+    def minimumSizeHint(self) -> QSize:
+        """The same height, whatever the words: nothing moves by itself."""
+        return QSize(120, self.sizeHint().height())
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint ground and upper line."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), color("window"))
+        painter.fillRect(QRectF(0, 0, self.width(), 1), color("line"))
+
+
+def facts_of(option: Option) -> list[str]:
+    """Range, default and conditions of an option, a line each."""
+    facts = []
+    words = range_words(option.bounds, option.kind)
+    if words:
+        facts.append(f"Range: {words} {option.hints.unit}".rstrip())
+    if option.choices:
+        facts.append("Choices: " + ", ".join(str(c) for c in option.choices))
+    if option.kind not in ("table", "tables"):
+        default = option.hints.empty if option.default in (None, "") else option.default
+        if default not in ("", [], {}):
+            facts.append(f"Default: {default}")
+    condition = conditions_in_words(option)
+    if condition:
+        facts.append(condition[:1].upper() + condition[1:])
+    facts.append(f"In job files: {option.path}")
+    return facts
