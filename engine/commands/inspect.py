@@ -34,7 +34,7 @@ _SETTINGS = (
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; 0 done, 1 the file cannot be read, 2 wrong use."""
+    """Run the command; 0 done, 1 the file cannot be read (wrong use leaves with 2)."""
     parser = argparse.ArgumentParser(
         prog="main.py inspect",
         description="Show what a LoRA file holds: its model, layers, ranks, metadata and hashes.",
@@ -42,10 +42,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("file", help="a .safetensors file")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    try:
-        options = parser.parse_args(argv)
-    except SystemExit as leaving:
-        return 0 if leaving.code == 0 else 2
+    options = parser.parse_args(argv)
     try:
         found = inspect_file(options.file)
     except FileProblem as problem:

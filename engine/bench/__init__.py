@@ -1,0 +1,1 @@
+"""Benchmarks: one measurement a file, each with `run(quick) -> dict`."""
