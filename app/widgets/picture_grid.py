@@ -39,6 +39,7 @@ class PictureGrid(QListView):
         self.setFrameShape(QListView.Shape.NoFrame)
         self.setAccessibleName(self.tr("Pictures"))
         self.setMouseTracking(True)
+        self.viewport().setAutoFillBackground(False)  # it lies on the page's own ground
         self.setItemDelegate(_PictureDelegate(model, thumbnails, self))
         self.setModel(model)
         self._fit()
