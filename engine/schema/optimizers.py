@@ -100,7 +100,6 @@ FURTHER: tuple[str, ...] = (
     "gravity",
     "grokfastadamw",
     "kate",
-    "kron",
     "lamb",
     "laprop",
     "lars",

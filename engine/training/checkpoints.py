@@ -1,9 +1,9 @@
 """Names and keeping of adapter files (spec: data-loop 5).
 
-Names are those of sd-scripts, so that people's scripts find them: `NAME-step00000100.safetensors`,
-`NAME-000003.safetensors` for the end of epoch 3, `NAME.safetensors` at the end of the run. A file is
-protected from `output.keep_last` by an empty file `NAME….safetensors.keep` beside it: the star of
-the window.
+Names are those of sd-scripts, so that people's scripts find them:
+`NAME-step00000100.safetensors`, `NAME-000003.safetensors` for the end of epoch 3,
+`NAME.safetensors` at the end of the run. An empty file `NAME….safetensors.keep` beside a file
+protects it from `output.keep_last`: the window's star.
 """
 
 from __future__ import annotations

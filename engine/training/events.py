@@ -1,7 +1,7 @@
 """Where events go: the pipe to the window, the run's events.jsonl, the terminal.
 
-A library that prints cannot break the pipe: `take_stdout` keeps the real stdout for events alone and
-points file descriptor 1 at stderr (DESIGN 4).
+A library that prints cannot break the pipe: `take_stdout` keeps the real stdout for events alone
+and points file descriptor 1 at stderr (DESIGN 4).
 """
 
 from __future__ import annotations

@@ -42,26 +42,17 @@ def failure_of(error: BaseException, job: Job | None, step: int = 0) -> Failure:
         )
     if is_out_of_memory(error):
         return out_of_memory(error, job, step)
-    if isinstance(error, OSError) and is_disk_full(error):
+    if is_disk_full(error):
         return Failure(
             kind="disk",
-            message="There is no space left on the disk.",
+            message=str(error) or "There is no space left on the disk.",
             mend="Free some space, then resume the run.",
             step=step,
             resumable=True,
         )
-    kind = getattr(error, "kind", None)
-    message = getattr(error, "message", None)
-    if isinstance(message, str):
-        module = type(error).__module__
-        by_package = "model" if "architectures" in module else "data" if "data" in module else ""
-        return Failure(
-            kind=kind if kind in ("file", "model", "data", "device") else by_package or "file",
-            message=message,
-            mend=str(getattr(error, "mend", "")),
-            field=str(getattr(error, "field", "")),
-            step=step,
-        )
+    told = _told_by_a_package(error, step)
+    if told is not None:
+        return told
     if isinstance(error, OSError):
         path = f" {error.filename}:" if error.filename else ""
         return Failure(
@@ -78,6 +69,23 @@ def failure_of(error: BaseException, job: Job | None, step: int = 0) -> Failure:
     )
 
 
+def _told_by_a_package(error: BaseException, step: int) -> Failure | None:
+    """Errors of the other packages are already in words for the person."""
+    from engine.architectures.architecture import ModelProblem
+    from engine.networks.problem import AdapterProblem
+    from engine.plan.header import FileProblem
+
+    if isinstance(error, ModelProblem):
+        return Failure(
+            kind="model", message=error.message, mend=error.mend, field=error.field, step=step
+        )
+    if isinstance(error, FileProblem):
+        return Failure(kind="file", message=str(error), step=step)
+    if isinstance(error, AdapterProblem):
+        return Failure(kind="model", message=str(error), field="network", step=step)
+    return None
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Say whether the device or the machine has run out of memory."""
     import torch
@@ -91,9 +99,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Say whether a write failed for want of space; libraries may hide the number in the text."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
+    """Say whether a write failed for want of space, whatever error a library made of it."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in full:
+            return True
+        cause = cause.__cause__
     return "No space left on device" in str(error)
 
 

@@ -7,7 +7,7 @@ data-loop 4.5).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -103,16 +103,24 @@ def is_schedule_free(options: Options) -> bool:
 
 
 @contextmanager
-def averaged(optimizer: torch.optim.Optimizer, options: Options):
-    """Inside, the parameters of a schedule-free optimizer are those to use, not those to train."""
+def averaged(optimizer: torch.optim.Optimizer, options: Options) -> Iterator[None]:
+    """Inside, the parameters of a schedule-free optimizer are those to use, not those to train.
+
+    Afterwards they are bit for bit what they were: its own way there and back rounds, and then a
+    preview more or less would change the run.
+    """
     if not is_schedule_free(options):
         yield
         return
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    kept = [p.detach().clone() for p in parameters]
     optimizer.eval()  # pyright: ignore[reportAttributeAccessIssue]
     try:
         yield
     finally:
         optimizer.train()  # pyright: ignore[reportAttributeAccessIssue]
+        for parameter, tensor in zip(parameters, kept, strict=True):
+            parameter.data.copy_(tensor)
 
 
 def _kind(options: Options) -> OptimizerKind:

@@ -33,17 +33,17 @@ class Progress:
     """
 
     step: int = 0
-    epoch: int = 0
-    loss_smooth: float | None = None
-    smoothed_steps: int = 0
-    seconds: float = 0.0
-    started: float = 0.0
-    not_finite: int = 0
-    best_path: str = ""
+    epoch: int = 0  # the epoch in progress; 1 is the first
+    epoch_steps: int = 0  # steps done in it
+    loss_mean: float = 0.0  # exponential mean of the losses, without start correction
+    losses: int = 0  # how many went into it
+    seconds: float = 0.0  # spent in steps
+    started: float = 0.0  # unix seconds of the first start
+    not_finite: int = 0  # steps in a row without an update
+    last_loss: float | None = None  # newest validation loss, and the step it is of
+    last_loss_step: int = -1
     best_loss: float | None = None
-    last_loss: float | None = None
-    epoch_loss: float = 0.0
-    epoch_steps: int = 0
+    best_path: str = ""
     baseline: dict[str, float] = field(default_factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""Schedules against the values of spec data-loop 4.4 and against transformers (acceptance 14, 15)."""
+"""Schedules: the values of spec data-loop 4.4, and transformers' own (acceptance 14, 15)."""
 
 from __future__ import annotations
 

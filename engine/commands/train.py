@@ -1,0 +1,198 @@
+"""`python main.py train`: train an adapter from a job file, here or for the window.
+
+Exit code: 0 done or stopped, 1 failed, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from engine.protocol import Failure, Finished
+from engine.schema.check import check
+from engine.schema.job import Job
+from engine.schema.job_file import apply_sets, job_data, read_toml, save_job
+from engine.schema.problem import JobError, Problem
+from engine.training.control import Control
+from engine.training.events import Events, FileSink, PipeSink, Sink, take_stdout
+from engine.training.failures import RunError, StopRun, failure_of
+from engine.training.run import Run, create_run, open_run, run_name
+
+log = logging.getLogger(__name__)
+EXAMPLE = """examples:
+  python main.py train cat.toml
+  python main.py train cat.toml --set network.rank=8 --set training.epochs=20
+  python main.py train --resume ~/Documents/Graft/cat
+  python main.py train cat.toml --resume ~/Documents/Graft/cat --set training.epochs=40"""
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; returns its exit code."""
+    started = time.time()
+    arguments = _parser().parse_args(argv)
+    if arguments.job is None and arguments.resume is None:
+        _parser().error("give a job file, or --resume with a run folder")
+    if arguments.resume is not None and arguments.run_directory is not None:
+        _parser().error("--resume already names the run folder; leave --run-directory out")
+    events = Events(_voice(arguments.events))
+    control = Control()
+    try:
+        job, wrong_use = _read_job(arguments, events)
+    except JobError as error:
+        return _refuse(error, events, 1)
+    if job is None:
+        return _refuse(JobError(wrong_use), events, 2)
+    events.phase("starting", "Starting")
+    try:
+        run = _open(arguments, job)
+    except RunError as error:
+        events.emit(error.failure)
+        events.close()
+        return 1
+    undo = control.catch_signals()
+    if arguments.events:
+        control.read_commands(sys.stdin.buffer)
+    try:
+        return _train(job, run, events, control, started, quiet=not arguments.events)
+    finally:
+        undo()
+        run.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python main.py train",
+        description="Train an adapter from a job file.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("job", type=Path, nargs="?", metavar="JOB.toml", help="the job file")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="TABLE.KEY=VALUE",
+        help="change a value of the job; may be given several times",
+    )
+    parser.add_argument(
+        "--events",
+        action="store_true",
+        help="write events as JSON lines to stdout and take commands from stdin",
+    )
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="continue a run from its folder; without JOB.toml, with the job kept there",
+    )
+    parser.add_argument(
+        "--run-directory", type=Path, metavar="DIR", help="make the run in exactly this folder"
+    )
+    return parser
+
+
+def _voice(for_window: bool) -> Sink:
+    if for_window:
+        return PipeSink(take_stdout())
+    from engine.training.terminal import TerminalSink
+
+    return TerminalSink()
+
+
+def _read_job(arguments: Any, events: Events) -> tuple[Job | None, list[Problem]]:
+    """Read and validate the job; None with problems if the command line itself is wrong.
+
+    Raises:
+        JobError: with every problem of the job.
+    """
+    path = arguments.job if arguments.job is not None else arguments.resume / "job.toml"
+    data = read_toml(path)
+    wrong = apply_sets(data, arguments.set)
+    if wrong:
+        return None, wrong
+    checked = check(data)
+    if checked.errors:
+        raise JobError(checked.problems, str(path))
+    for problem in checked.problems:
+        events.warn(problem.message, problem.path)
+    return checked.job, []
+
+
+def _refuse(error: JobError, events: Events, code: int) -> int:
+    """Tell every problem of a job at once, in the window's own words."""
+    errors = [p for p in error.problems if p.severity == "error"]
+    first = errors[0]
+    events.emit(
+        Failure(
+            kind="job",
+            message="\n".join(p.message if len(errors) == 1 else str(p) for p in errors),
+            field=first.path if len(errors) == 1 else "",
+            fix=list(first.fix) if len(errors) == 1 else [],
+        )
+    )
+    events.close()
+    return code
+
+
+def _open(arguments: Any, job: Job) -> Run:
+    if arguments.resume is None:
+        return create_run(job, arguments.run_directory)
+    run = open_run(arguments.resume, run_name(job))
+    save_job(run.job_file, job_data(job))
+    return run
+
+
+def _train(
+    job: Job, run: Run, events: Events, control: Control, started: float, *, quiet: bool
+) -> int:
+    events.sinks.append(FileSink(run.events))
+    _start_log(job, run, quiet)
+    _set_environment(job)
+    finished = Finished(reason="failed", step=0)
+    try:
+        # torch and the libraries load here, once the first events are out.
+        from engine.training.loop import train
+
+        finished = train(job, run, events, control)
+    except StopRun:
+        reason = "aborted" if control.abort else "stopped"
+        finished = Finished(reason=reason, step=0, resumable=True)
+    except Exception as error:  # the person gets words, the log the traceback
+        log.exception("the run failed")
+        events.emit(failure_of(error, job))
+    seconds = time.time() - started
+    events.emit(finished.model_copy(update={"seconds": seconds}))
+    events.close()
+    logging.shutdown()
+    return 0 if finished.reason != "failed" else 1
+
+
+def _start_log(job: Job, run: Run, quiet: bool) -> None:
+    """Log into the run's folder, and to stderr when that is the window's log pane."""
+    level = job.launch.log_level.upper()
+    file = run.log.open("a", encoding="utf-8", buffering=1)
+    handlers: list[logging.Handler] = [logging.StreamHandler(file)]
+    if not quiet:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=level, format=form, handlers=handlers, force=True)
+    logging.captureWarnings(True)
+    faulthandler.enable(file)
+
+
+def _set_environment(job: Job) -> None:
+    """Settings that libraries read as they are imported."""
+    if job.launch.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        os.environ["TRANSFORMERS_OFFLINE"] = "1"
+    if job.training.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if job.launch.cpu_threads:
+        os.environ["OMP_NUM_THREADS"] = str(job.launch.cpu_threads)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,0 +1,98 @@
+"""Going on from a state: tensors and counters, nothing else (spec: data-loop 4.8)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from engine.protocol import Failure
+from engine.schema.problem import JobError, Problem
+from engine.training.failures import RunError
+from engine.training.run import Run
+from engine.training.saving import optimizer_identity
+from engine.training.state import State, find_states, versions
+
+if TYPE_CHECKING:
+    from engine.training.session import Session
+
+log = logging.getLogger(__name__)
+
+
+def require_resumable(run: Run) -> None:
+    """Refuse a finished run without a state; one that never came to a state starts anew.
+
+    Raises:
+        RunError: the run is finished and kept no state.
+    """
+    final = run.checkpoints / f"{run.name}.safetensors"
+    if final.exists() and not find_states(run.states):
+        raise RunError(
+            Failure(
+                kind="job",
+                message=f"The run in {run.path} is finished and kept no state, so it cannot be "
+                "continued.",
+                mend="Start a new run with network.start_from set to its adapter file. To train "
+                "longer next time, turn on output.state_at_end.",
+                field="output.state_at_end",
+            )
+        )
+
+
+def restore(session: Session, state: State) -> None:
+    """Put the session where the state was written; differences that matter become warnings.
+
+    Raises:
+        JobError: the job's adapters are not those of the state.
+        RunError: the run already has as many steps as the job asks for.
+    """
+    tensors, job, events = state.tensors, session.job, session.events
+    try:
+        session.network.load_state_dict(tensors["network"])
+    except RuntimeError as error:
+        log.info("the state does not fit: %s", error)
+        words = (
+            "The adapters are not those of the run that is to be continued: rank, trained parts "
+            "and blocks must stay as they were."
+        )
+        raise JobError([Problem("network", words)]) from error
+    if state.optimizer == optimizer_identity(job):
+        session.optimizer.load_state_dict(tensors["optimizer"])
+    else:
+        events.warn("Another optimizer than before: it starts without memory.", "optimizer.name")
+    if session.scaler is not None and tensors["scaler"]:
+        session.scaler.load_state_dict(tensors["scaler"])
+    if session.ema is not None and tensors["ema"]:
+        session.ema.load_state(tensors["ema"])
+    session.progress = state.progress
+    _tell_differences(session, state)
+    if state.progress.step >= session.total_steps:
+        raise RunError(
+            Failure(
+                kind="job",
+                message=f"The run has {state.progress.step} steps already, and the job asks for "
+                f"{session.total_steps}.",
+                mend="Give more epochs or steps to train longer.",
+                field="training.epochs" if job.training.epochs else "training.steps",
+            )
+        )
+
+
+def _tell_differences(session: Session, state: State) -> None:
+    if state.fingerprint != session.feed.plan.fingerprint:
+        session.events.warn(
+            "The pictures, sizes or batches are not those of before. The run goes on from step "
+            f"{state.progress.step} with a fresh order in this epoch.",
+            "dataset",
+        )
+        session.progress.epoch_steps = 0
+    if state.total_steps != session.total_steps:
+        session.events.warn(
+            f"The run is now {session.total_steps} steps long instead of {state.total_steps}; the "
+            "learning-rate schedule follows the new length.",
+            "training",
+        )
+    changed = [n for n, v in versions().items() if state.versions.get(n, v) != v]
+    if changed:
+        session.events.warn(
+            f"Other versions than before of {', '.join(changed)}: the last bits may differ."
+        )

@@ -1,0 +1,279 @@
+"""Everything a running training holds, and how it is put together from a job."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch.nn import Parameter
+
+from engine.architectures import load
+from engine.architectures.architecture import TrainableModel
+from engine.networks.groups import GroupSpec
+from engine.networks.network import Network
+from engine.networks.start import start_network
+from engine.protocol import Hello
+from engine.schema.job import Job
+from engine.schema.table import steps_of
+from engine.training.control import Control
+from engine.training.ema import Ema
+from engine.training.events import Events
+from engine.training.feed import Feed, scan
+from engine.training.memory import PRECISIONS, Device, choose_device, choose_precision
+from engine.training.objective import Objective
+from engine.training.optimizer import averaged, check_optimizer, is_schedule_free, make_optimizer
+from engine.training.preview import Previews
+from engine.training.resume import restore
+from engine.training.run import Run
+from engine.training.saving import Saver
+from engine.training.schedule import Schedule, make_schedule
+from engine.training.state import Progress, newest_state
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Session:
+    """A run in memory. `progress` and the tensors are all that changes."""
+
+    job: Job
+    run: Run
+    events: Events
+    control: Control
+    device: Device
+    accelerator: Accelerator
+    model: TrainableModel
+    network: Network
+    groups: list[GroupSpec]
+    parameters: list[Parameter]
+    optimizer: torch.optim.Optimizer
+    stepper: Any  # the same optimizer as accelerate wraps it: it knows the scaler
+    schedule: Schedule
+    ema: Ema | None
+    objective: Objective
+    feed: Feed
+    previews: Previews
+    saver: Saver
+    progress: Progress
+    total_steps: int
+    trains_text: bool  # False once `training.stop_text_encoder_after` is reached
+    adapts_text: bool
+    stop_text_after: int | None
+
+    @property
+    def scaler(self) -> Any:
+        """torch's GradScaler in fp16, else None."""
+        return self.accelerator.scaler
+
+    @property
+    def world(self) -> int:
+        """How many processes train together."""
+        return self.accelerator.num_processes
+
+    @property
+    def rank(self) -> int:
+        """Which of them this is."""
+        return self.accelerator.process_index
+
+    @contextmanager
+    def showing(self, *, ema: bool = True) -> Iterator[None]:
+        """Inside, the adapter is as people will use it: averaged, without dropout."""
+        with ExitStack() as stack:
+            stack.enter_context(averaged(self.optimizer, self.job.optimizer))
+            if self.ema is not None and ema:
+                stack.enter_context(self.ema.applied())
+            self.network.eval()
+            try:
+                yield
+            finally:
+                self.network.train()
+
+    def stop_text_encoder(self) -> None:
+        """Leave the text encoder's adapter as it is from here on."""
+        self.trains_text = False
+        for adapter in self.network.each():
+            if adapter.site.component != "denoiser":
+                for parameter in adapter.parameters():
+                    parameter.requires_grad_(False)
+
+
+def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
+    """Check what needs no model, load, and build; tells of every part, and can be stopped at any.
+
+    Raises:
+        JobError, ModelProblem, RunError and the data package's errors: in words for the person.
+        StopRun: if the person wants to stop.
+    """
+    device = choose_device(job.launch.device)
+    precision = choose_precision(job, device)
+    if job.launch.cpu_threads:
+        torch.set_num_threads(job.launch.cpu_threads)
+    torch.use_deterministic_algorithms(job.training.deterministic)
+    check_optimizer(job.optimizer, device.id)
+    control.check()
+    events.phase("starting", "Reading the pictures")
+    plan = scan(job, events)
+    state = newest_state(run.states) if run.resumed else None
+    events.emit(
+        Hello(
+            version=_version(),
+            run_directory=str(run.path.resolve()),
+            name=run.name,
+            architecture=job.model.architecture,
+            device=device.name,
+            device_memory_bytes=device.memory_bytes,
+            precision=precision,
+            pid=os.getpid(),
+            total_steps=plan.total_steps,
+            total_epochs=plan.epochs,
+            steps_per_epoch=plan.steps_per_epoch,
+            resumed_from=state.progress.step if state else 0,
+        )
+    )
+    control.check()
+    accelerator = _accelerator(job, run, device, precision)
+    model = _load(job, events, control, device, precision)
+    control.check()
+    events.phase("loading", "Placing the adapters")
+    network = _network(job, model, events)
+    groups = network.parameter_groups(job.optimizer)
+    optimizer = make_optimizer(job.optimizer, groups, plan.total_steps, device.id)
+    stepper = accelerator.prepare_optimizer(optimizer)
+    parameters = [p for group in groups for p in group.params]
+    ema = Ema(parameters, job.training.ema) if job.training.ema else None
+    objective = Objective(
+        job.objective,
+        model.prediction,
+        zero_terminal_snr=model.zero_terminal_snr,
+        device=device.id,
+    )
+    adapts_text = any(a.site.component != "denoiser" for a in network.each())
+    feed = Feed(job, run, plan, model, events, control, rank=accelerator.process_index)
+    network.attach()
+    resting = _rest(job, model, adapts_text)
+    if job.training.gradient_checkpointing:
+        model.enable_gradient_checkpointing()
+    if job.training.compile:
+        model.compile_blocks()
+    progress = Progress(started=time.time())
+    stop_after = job.training.stop_text_encoder_after
+    session = Session(
+        job=job,
+        run=run,
+        events=events,
+        control=control,
+        device=device,
+        accelerator=accelerator,
+        model=model,
+        network=network,
+        groups=groups,
+        parameters=parameters,
+        optimizer=optimizer,
+        stepper=stepper,
+        schedule=make_schedule(job.optimizer, plan.total_steps),
+        ema=ema,
+        objective=objective,
+        feed=feed,
+        previews=Previews(
+            job.samples, run, model, network, events, control, device=device.id, resting=resting
+        ),
+        saver=Saver(
+            job=job,
+            run=run,
+            events=events,
+            control=control,
+            network=network,
+            optimizer=optimizer,
+            scaler=accelerator.scaler,
+            ema=ema,
+            fingerprint=plan.fingerprint,
+            total_steps=plan.total_steps,
+            metadata=feed.metadata(network),
+        ),
+        progress=progress,
+        total_steps=plan.total_steps,
+        trains_text=any(
+            p.requires_grad
+            for a in network.each()
+            if a.site.component != "denoiser"
+            for p in a.parameters()
+        ),
+        adapts_text=adapts_text,
+        stop_text_after=steps_of(stop_after, plan.total_steps) if stop_after is not None else None,
+    )
+    network.train()
+    if is_schedule_free(job.optimizer):
+        optimizer.train()  # pyright: ignore[reportAttributeAccessIssue]
+    if state is not None:
+        restore(session, state)
+    return session
+
+
+def _accelerator(job: Job, run: Run, device: Device, precision: str) -> Accelerator:
+    os.environ["ACCELERATE_TORCH_DEVICE"] = device.id
+    accelerator = Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="no" if precision == "fp32" else precision,
+        gradient_accumulation_steps=1,  # grouping micro-batches is ours: spec data-loop 4.2
+        log_with=list(job.output.trackers) or None,  # pyright: ignore[reportArgumentType]
+        project_dir=str(run.path),
+    )
+    if job.output.trackers:
+        accelerator.init_trackers("graft", init_kwargs={"wandb": {"name": run.name}})
+    return accelerator
+
+
+def _load(
+    job: Job, events: Events, control: Control, device: Device, precision: str
+) -> TrainableModel:
+    def report(words: str, done: int, total: int) -> None:
+        control.check()
+        events.phase("loading", words, done, total)
+
+    weights = precision if job.model.weights == "auto" else job.model.weights
+    return load(
+        job.model.architecture,
+        job.model,
+        device=device.id,
+        dtype=PRECISIONS[weights],
+        offline=job.launch.offline,
+        report=report,
+        zero_terminal_snr=job.objective.zero_terminal_snr,
+        weighted_captions=job.dataset.weighted_captions,
+    )
+
+
+def _network(job: Job, model: TrainableModel, events: Events) -> Network:
+    network, notes = start_network(
+        job.network, job.model.architecture, model.sites, model.components, job.training.seed
+    )
+    for note in notes:
+        events.warn(note, "network.start_from")
+    if job.training.adapter_precision == "bf16":
+        network.to(torch.bfloat16)
+    return network
+
+
+def _rest(job: Job, model: TrainableModel, adapts_text: bool) -> tuple[str, ...]:
+    """Send parts that the steps do not need to the CPU; previews fetch them."""
+    resting = []
+    if job.dataset.cache_latents != "off":
+        resting.append("vae")
+    if job.dataset.cache_text != "off" and not adapts_text:
+        resting.append("text_encoder")
+    for part in resting:
+        model.move(part, "cpu")
+    return tuple(resting)
+
+
+def _version() -> str:
+    from engine import __version__
+
+    return __version__
