@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from PySide6.QtCore import QObject, Signal
 
 from app import run_index
 from app.process import EngineCommand, EngineProcess, Word
-from app.run_folder import RunFacts, read_facts
+from app.run_folder import RunFacts, read_facts, read_settings
 from app.run_model import RunModel
 from app.run_queue import QueueItem, RunQueue, set_text, with_directory
+from app.settings import places
 from app.worker import in_worker
+from engine.schema.options import set_at
 
 
 class RunController(QObject):
@@ -45,7 +46,7 @@ class RunController(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._directory = directory or platformdirs.user_data_path("Graft", appauthor=False)
+        self._directory = directory or places().state
         self._engine = engine or EngineCommand.of_this_install()
         self._queue = RunQueue(self._directory / "queue")
         self._index_file = self._directory / "runs.json"
@@ -120,6 +121,19 @@ class RunController(QObject):
         if not self.is_busy:
             self.waiting = False
             self._start_next()
+
+    def start_again(
+        self, directory: Path, changes: Sequence[tuple[str, object]] = ()
+    ) -> None:
+        """Run the job of a run once more from its start, in a new folder."""
+
+        def read() -> dict[str, Any]:
+            data = read_settings(directory)
+            for path, value in changes:
+                set_at(data, path, value)
+            return data
+
+        in_worker(self, read, self.start)
 
     def start_queue(self) -> None:
         """Let the queue run on."""
