@@ -1,0 +1,173 @@
+"""What the job will do, foretold at every change; files are looked at in a worker."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from app.document import Document
+from app.worker import in_worker
+from engine.schema.dataset import Dataset
+from engine.schema.options import get_at
+from engine.schema.problem import Problem
+
+if TYPE_CHECKING:
+    from engine.plan.detect import ModelFacts
+    from engine.plan.folders import Picture
+    from engine.plan.summary import Plan
+
+LOOK_DELAY_MS = 250  # after the last key in a path
+_DRAWN = ("repeats", "samples_per_epoch", "loss_weight", "preserve_prior", "flip", "tag_dropout")
+
+
+class PlanModel(QObject):
+    """Keeps a `Plan` of the document.
+
+    Signals:
+        changed: the Plan, computed anew.
+        pictures_changed: `pictures` is another list, or None while it is being read.
+        facts_changed: `facts` of the base model are others, or None.
+    """
+
+    changed = Signal(object)
+    pictures_changed = Signal()
+    facts_changed = Signal()
+
+    def __init__(self, document: Document, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._document = document
+        self.plan: Plan | None = None
+        self.facts: ModelFacts | None = None
+        self.pictures: list[Picture] | None = None
+        self._model_key = ""
+        self._folders_key = ""
+        self._generation = 0
+        self._summary_timer = QTimer(self, interval=0, singleShot=True)
+        self._summary_timer.timeout.connect(self.compute)
+        self._look_timer = QTimer(self, interval=LOOK_DELAY_MS, singleShot=True)
+        self._look_timer.timeout.connect(self.look)
+        document.changed.connect(self._on_changed)
+        document.replaced.connect(self._on_changed)
+
+    def start(self) -> None:
+        """Compute the first plan and look at the files."""
+        self.compute()
+        self.look()
+
+    def _on_changed(self, _paths: object = None) -> None:
+        self._summary_timer.start()
+        self._look_timer.start()
+
+    def compute(self) -> None:
+        """Compute the plan of the job as it is now."""
+        from engine.plan.summary import summarize
+
+        self._summary_timer.stop()
+        self.plan = summarize(self._document.job, self.facts, self.pictures)
+        self.changed.emit(self.plan)
+
+    def look_again(self) -> None:
+        """Look at model and folders anew, as when files changed outside."""
+        self._model_key = self._folders_key = ""
+        self.look()
+
+    def look(self) -> None:
+        """Look at the files the job names, where they are other ones than before."""
+        self._look_timer.stop()
+        self._look_at_model()
+        self._look_at_folders()
+
+    # -- the base model --------------------------------------------------------------------
+
+    def _look_at_model(self) -> None:
+        job = self._document.job
+        key = json.dumps([job.model.path, job.model.architecture, job.launch.offline])
+        if key == self._model_key:
+            return
+        self._model_key = key
+        path = job.model.path.strip()
+        if not path:
+            self._take_facts(None, key)
+            return
+        from engine.plan.detect import look_at
+
+        in_worker(self, lambda: look_at(path), lambda facts: self._take_facts(facts, key))
+
+    def _take_facts(self, facts: ModelFacts | None, key: str) -> None:
+        if key != self._model_key:
+            return  # an older look
+        self.facts = facts
+        self._document.set_outside_problems("model", self._model_problems(facts))
+        self.facts_changed.emit()
+        self.compute()
+
+    def _model_problems(self, facts: ModelFacts | None) -> list[Problem]:
+        if facts is None:
+            return []
+        from engine.plan.detect import is_hub_id, mismatch
+        from engine.schema.architectures import ARCHITECTURES
+
+        job = self._document.job
+        if facts.refusal:
+            waits = is_hub_id(job.model.path) and facts.path is None and not job.launch.offline
+            return [] if waits else [Problem("model.path", facts.refusal)]
+        words = mismatch(facts, job.model.architecture)
+        if not words:
+            return []
+        fix: tuple[tuple[str, Any], ...] = ()
+        label = ""
+        if facts.architecture in ARCHITECTURES:
+            fix = (("model.architecture", facts.architecture),)
+            label = self.tr("Switch to %s") % ARCHITECTURES[facts.architecture].label
+        return [Problem("model.path", words, fix=fix, fix_label=label)]
+
+    # -- the pictures ----------------------------------------------------------------------
+
+    def _look_at_folders(self) -> None:
+        folders = get_at(self._document.written(), "dataset.folders")
+        kept = [{k: v for k, v in f.items() if k not in _DRAWN} for f in folders]
+        key = json.dumps(kept, default=str)
+        if key == self._folders_key:
+            return
+        self._folders_key = key
+        self._generation += 1
+        dataset = self._document.job.dataset
+        if not any(f.enabled and f.path.strip() for f in dataset.folders):
+            self._take_pictures([], [], self._generation)
+            return
+        generation = self._generation
+        in_worker(
+            self, lambda: _read_pictures(dataset),
+            lambda found: self._take_pictures(*found, generation),
+        )  # fmt: skip
+
+    def _take_pictures(
+        self, pictures: list[Picture], problems: list[Problem], generation: int
+    ) -> None:
+        if generation != self._generation:
+            return  # an older look
+        self.pictures = pictures
+        self._document.set_outside_problems("pictures", problems)
+        self.pictures_changed.emit()
+        self.compute()
+
+
+def _read_pictures(dataset: Dataset) -> tuple[list[Picture], list[Problem]]:
+    """All pictures of the folders that can be read, and what is wrong with the others."""
+    from engine.plan.folders import FolderProblem, pictures_of
+
+    problems = []
+    for _ in range(len(dataset.folders) + 1):
+        try:
+            return pictures_of(dataset), problems
+        except FolderProblem as problem:
+            problems.append(Problem(problem.field, str(problem)))
+            index = int(problem.field.partition("[")[2].partition("]")[0])
+            folders = [
+                folder.model_copy(update={"enabled": folder.enabled and i != index})
+                for i, folder in enumerate(dataset.folders)
+            ]
+            dataset = dataset.model_copy(update={"folders": folders})
+    return [], problems
