@@ -62,29 +62,21 @@ def train(job: Job, run: Run, events: Events, control: Control) -> Finished:
 def _steps(session: Session) -> None:
     """All steps of the run, from where its progress stands."""
     progress, feed, total = session.progress, session.feed, session.total_steps
-    feed.prepare()
     if progress.step == 0:
-        _measure_and_draw(session, epoch_ends=False)
+        _measure_and_draw(session)
     session.events.phase("training", "Training", progress.step, total)
-    while progress.step < total:
-        if feed.ended(progress.epoch, progress.epoch_steps):
-            progress.epoch, progress.epoch_steps = progress.epoch + 1, 0
+    started = time.monotonic()
+    for planned in feed.steps(progress.step):
+        _before_step(session)
+        rates = set_rates(session.optimizer, session.groups, session.schedule, progress.step)
+        done = update(session, planned.micros, progress.step, planned.samples)
+        progress.step, progress.epoch = progress.step + 1, planned.epoch
+        seconds = time.monotonic() - started  # waiting for the pictures included
+        progress.seconds += seconds
+        _tell_step(session, done, rates, seconds)
+        _require_finite(session, done)
+        _after_step(session, feed.found.length.is_epoch_end(progress.step))
         started = time.monotonic()
-        for planned in feed.epoch(progress.epoch, progress.epoch_steps):
-            _before_step(session)
-            rates = set_rates(session.optimizer, session.groups, session.schedule, progress.step)
-            done = update(session, planned.micros, progress.step, progress.epoch, planned.samples)
-            progress.step += 1
-            progress.epoch_steps += 1
-            seconds = time.monotonic() - started  # waiting for the pictures included
-            progress.seconds += seconds
-            _tell_step(session, done, rates, seconds)
-            _require_finite(session, done)
-            epoch_ends = feed.ended(progress.epoch, progress.epoch_steps)
-            _after_step(session, epoch_ends)
-            if progress.step >= total:
-                break
-            started = time.monotonic()
 
 
 def _before_step(session: Session) -> None:
@@ -120,9 +112,9 @@ def _after_step(session: Session, epoch_ends: bool) -> None:
         session.events.phase("training", "Training", progress.step, total)
 
 
-def _measure_and_draw(session: Session, epoch_ends: bool) -> None:
-    _validate_if_due(session, epoch_ends)
-    _draw_if_due(session, epoch_ends)
+def _measure_and_draw(session: Session) -> None:
+    _validate_if_due(session, False)
+    _draw_if_due(session, False)
     session.control.check()
 
 

@@ -78,13 +78,12 @@ def restore(session: Session, state: State) -> None:
 
 
 def _tell_differences(session: Session, state: State) -> None:
-    if state.fingerprint != session.feed.plan.fingerprint:
+    if state.fingerprint != session.feed.found.fingerprint:
         session.events.warn(
             "The pictures, sizes or batches are not those of before. The run goes on from step "
-            f"{state.progress.step} with a fresh order in this epoch.",
+            f"{state.progress.step} with a fresh order.",
             "dataset",
         )
-        session.progress.epoch_steps = 0
     if state.total_steps != session.total_steps:
         session.events.warn(
             f"The run is now {session.total_steps} steps long instead of {state.total_steps}; the "

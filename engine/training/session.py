@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +27,7 @@ from engine.schema.table import steps_of
 from engine.training.control import Control
 from engine.training.ema import Ema
 from engine.training.events import Events
-from engine.training.feed import Feed, scan
+from engine.training.feed import Feed, find_pictures
 from engine.training.memory import PRECISIONS, Device, choose_device, choose_precision
 from engine.training.objective import Objective
 from engine.training.optimizer import averaged, check_optimizer, is_schedule_free, make_optimizer
@@ -118,8 +120,10 @@ def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
     torch.use_deterministic_algorithms(job.training.deterministic)
     check_optimizer(job.optimizer, device.id)
     control.check()
+    accelerator = _accelerator(job, run, device, precision)
     events.phase("starting", "Reading the pictures")
-    plan = scan(job, events)
+    found = find_pictures(job, events, control, accelerator.num_processes)
+    length = found.length
     state = newest_state(run.states) if run.resumed else None
     events.emit(
         Hello(
@@ -131,20 +135,19 @@ def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
             device_memory_bytes=device.memory_bytes,
             precision=precision,
             pid=os.getpid(),
-            total_steps=plan.total_steps,
-            total_epochs=plan.epochs,
-            steps_per_epoch=plan.steps_per_epoch,
+            total_steps=length.total_steps,
+            total_epochs=length.total_epochs,
+            steps_per_epoch=length.steps_per_epoch,
             resumed_from=state.progress.step if state else 0,
         )
     )
     control.check()
-    accelerator = _accelerator(job, run, device, precision)
     model = _load(job, events, control, device, precision)
     control.check()
     events.phase("loading", "Placing the adapters")
     network = _network(job, model, events)
     groups = network.parameter_groups(job.optimizer)
-    optimizer = make_optimizer(job.optimizer, groups, plan.total_steps, device.id)
+    optimizer = make_optimizer(job.optimizer, groups, length.total_steps, device.id)
     stepper = accelerator.prepare_optimizer(optimizer)
     parameters = [p for group in groups for p in group.params]
     ema = Ema(parameters, job.training.ema) if job.training.ema else None
@@ -155,7 +158,7 @@ def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
         device=device.id,
     )
     adapts_text = any(a.site.component != "denoiser" for a in network.each())
-    feed = Feed(job, run, plan, model, events, control, rank=accelerator.process_index)
+    feed = Feed(job, run, found, model, events, control, device.id, accelerator.process_index)
     network.attach()
     resting = _rest(job, model, adapts_text)
     if job.training.gradient_checkpointing:
@@ -177,7 +180,7 @@ def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
         parameters=parameters,
         optimizer=optimizer,
         stepper=stepper,
-        schedule=make_schedule(job.optimizer, plan.total_steps),
+        schedule=make_schedule(job.optimizer, length.total_steps),
         ema=ema,
         objective=objective,
         feed=feed,
@@ -193,12 +196,12 @@ def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
             optimizer=optimizer,
             scaler=accelerator.scaler,
             ema=ema,
-            fingerprint=plan.fingerprint,
-            total_steps=plan.total_steps,
+            fingerprint=found.fingerprint,
+            total_steps=length.total_steps,
             metadata=feed.metadata(network),
         ),
         progress=progress,
-        total_steps=plan.total_steps,
+        total_steps=length.total_steps,
         trains_text=any(
             p.requires_grad
             for a in network.each()
@@ -206,7 +209,9 @@ def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
             for p in a.parameters()
         ),
         adapts_text=adapts_text,
-        stop_text_after=steps_of(stop_after, plan.total_steps) if stop_after is not None else None,
+        stop_text_after=steps_of(stop_after, length.total_steps)
+        if stop_after is not None
+        else None,
     )
     network.train()
     if is_schedule_free(job.optimizer):
@@ -274,6 +279,6 @@ def _rest(job: Job, model: TrainableModel, adapts_text: bool) -> tuple[str, ...]
 
 
 def _version() -> str:
-    from engine import __version__
-
-    return __version__
+    """Graft's own version, which stands in pyproject.toml alone."""
+    with (Path(__file__).parents[2] / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)["project"]["version"]

@@ -33,8 +33,7 @@ class Progress:
     """
 
     step: int = 0
-    epoch: int = 0  # the epoch in progress; 1 is the first
-    epoch_steps: int = 0  # steps done in it
+    epoch: int = 0  # of the last step; 1 is the first
     loss_mean: float = 0.0  # exponential mean of the losses, without start correction
     losses: int = 0  # how many went into it
     seconds: float = 0.0  # spent in steps

@@ -37,14 +37,13 @@ class Update:
     scaled: int = 0  # adapters shrunk by the max-norm rule
 
 
-def update(session: Session, micros: Sequence[Batch], step: int, epoch: int, n: int) -> Update:
+def update(session: Session, micros: Sequence[Batch], step: int, n: int) -> Update:
     """Do the update after `step` updates with this rank's micro-batches.
 
     Args:
         session: the run.
         micros: the micro-batches of this rank; may be fewer than another's, or none.
         step: updates done so far.
-        epoch: the epoch, as the plan counts it.
         n: samples in the whole step, over all ranks.
     """
     accelerator, training = session.accelerator, session.job.training
@@ -55,7 +54,7 @@ def update(session: Session, micros: Sequence[Batch], step: int, epoch: int, n: 
     for i, batch in enumerate(micros):
         torch.manual_seed(key(training.seed, "step", step, i, session.rank))
         with accelerator.autocast():
-            each = losses(session, batch, epoch)
+            each = losses(session, batch)
         loss = each.mean() / parts if by_batch else each.sum() / n
         accelerator.backward(loss)
         total += loss.detach()
@@ -78,19 +77,20 @@ def update(session: Session, micros: Sequence[Batch], step: int, epoch: int, n: 
     return Update(_or_none(loss), _or_none(grad_norm), applied, scaled)
 
 
-def losses(session: Session, batch: Batch, epoch: int | str, timestep: int | None = None) -> Tensor:
+def losses(session: Session, batch: Batch, timestep: int | None = None) -> Tensor:
     """The loss of each sample of a micro-batch (b,), float32; call it under autocast.
 
-    With `timestep` every sample is measured at that one instead of at its own.
+    With `timestep` every sample is measured at that one instead of at its own, unweighted.
     """
     model, objective = session.model, session.objective
     latents = model.scale_latents(latents_of(session, batch))
     text = text_of(session, batch)
     timesteps = None
+    epoch: int | str = batch.epoch
     samples = batch.noise_keys
     if timestep is not None:
         timesteps = torch.full((len(latents),), timestep, device=latents.device)
-        # Each timestep has noise of its own.
+        epoch = "validation"  # each timestep has noise of its own, the same every time
         samples = [(f"{path}|{timestep}", repeat) for path, repeat in samples]
     keys = noise_keys(session.job.training.seed, epoch, samples)
     noise = draw_noise(latents, keys, session.job.objective, timesteps)

@@ -94,7 +94,7 @@ def _measure(
             session.control.check()
             session.events.phase("validating", "Measuring held-out pictures", done, total)
             with session.accelerator.autocast():
-                each = losses(session, batch, "validation", timestep)
+                each = losses(session, batch, timestep)
             paths = [path for path, _ in batch.noise_keys]
             found |= {(p, timestep): v for p, v in zip(paths, each.tolist(), strict=True)}
             done += 1

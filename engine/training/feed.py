@@ -1,0 +1,75 @@
+"""What the loop is fed with: the pictures found, the order of steps, and their micro-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.plan.folders import Picture, pictures_of
+from engine.plan.order import Order
+from engine.plan.steps import NothingToTrain, RunLength, run_length
+from engine.protocol import Failure
+from engine.schema.job import Job
+from engine.training.control import Control
+from engine.training.events import Events
+from engine.training.failures import RunError
+
+MOST_BROKEN = 5  # unusable pictures, or one in a hundred: more is an error
+MOST_WARNINGS = 20  # about single pictures; the rest is counted
+
+
+@dataclass(frozen=True)
+class Found:
+    """The pictures of a run and the order in which they are used."""
+
+    pictures: Sequence[Picture]
+    order: Order
+    length: RunLength
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything that decides which sample is in which step."""
+        return self.order.fingerprint()
+
+
+def find_pictures(job: Job, events: Events, control: Control, world: int = 1) -> Found:
+    """Look at all pictures' headers and captions, and count the steps.
+
+    Raises:
+        FolderProblem: a folder is missing, empty or unreadable.
+        RunError: too many pictures are unusable, or no step can be made of the rest.
+        StopRun: if the person wants to stop.
+    """
+
+    def progress(done: int, total: int) -> None:
+        control.check()
+        events.phase("starting", "Reading the pictures", done, total)
+
+    pictures = pictures_of(job.dataset, progress)
+    _tell_oddities(pictures, events)
+    order = Order(job, pictures, world)
+    try:
+        return Found(pictures, order, run_length(job.training, order))
+    except NothingToTrain as error:
+        failure = Failure(kind="data", message=str(error), field="dataset.folders")
+        raise RunError(failure) from error
+
+
+def _tell_oddities(pictures: Sequence[Picture], events: Events) -> None:
+    broken = [p for p in pictures if p.problem]
+    odd = [(p.path, p.problem) for p in broken]
+    odd += [(p.path, warning) for p in pictures for warning in p.warnings]
+    for path, words in odd[:MOST_WARNINGS]:
+        events.warn(words, str(path))
+    if len(odd) > MOST_WARNINGS:
+        events.warn(f"{len(odd) - MOST_WARNINGS} more pictures are odd; plan lists them all.")
+    if len(broken) > max(MOST_BROKEN, len(pictures) // 100):
+        raise RunError(
+            Failure(
+                kind="data",
+                message=f"{len(broken)} of {len(pictures)} pictures cannot be read, the first is "
+                f"{broken[0].path}: {broken[0].problem}.",
+                mend="Remove or mend them, or point the job at another folder.",
+                field=f"dataset.folders[{broken[0].folder_index}].path",
+            )
+        )
