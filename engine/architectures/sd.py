@@ -219,7 +219,7 @@ class SdModel:
         CLIP does so only in train mode, which changes nothing else there: its dropouts are 0.
         """
         self.unet.enable_gradient_checkpointing()
-        self.text_encoder.gradient_checkpointing_enable()
+        self.text_encoder.activation_checkpointing_enable()
         self.text_encoder.train()
 
     def attention_context(self) -> AbstractContextManager[object]:

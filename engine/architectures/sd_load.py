@@ -16,10 +16,13 @@ from engine.architectures.checkpoint import Checkpoint, open_checkpoint
 from engine.architectures.sd import SdModel, SdOptions, check_attention
 from engine.architectures.text import load_tokenizer
 from engine.plan.detect import V_BIAS_SPREAD, ModelFacts, look_at, mismatch
+from engine.plan.header import FileProblem
 from engine.plan.sites import sites_of
 from engine.schema.model import Model
 
 VAE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+log = logging.getLogger(__name__)
+
 PARTS = 4  # text encoder, picture model, VAE, merged adapters
 
 
@@ -166,15 +169,25 @@ def _check_clip_skip(clip_skip: int | None, text_encoder: CLIPTextModel) -> None
 
 
 def _merge(loaded: SdModel, model: Model) -> None:
-    """Merge the job's adapters into the base, in memory."""
+    """Merge the job's adapters into the base, in memory.
+
+    Raises:
+        ModelProblem: if a file cannot be read or is for another model.
+    """
     if not model.merge:
         return
-    from engine.networks import attach_file
+    from engine.networks import AdapterProblem, attach_file
 
     for i, item in enumerate(model.merge):
-        path = Path(item.file).expanduser()
-        if not path.is_file():
-            raise ModelProblem(
-                f"There is no file {path}.", "Choose the adapter again.", f"model.merge[{i}].file"
+        try:
+            handle = attach_file(
+                loaded.architecture, loaded.components, Path(item.file).expanduser(), item.weight
             )
-        attach_file(loaded.architecture, loaded.components, path, item.weight).merge()
+        except (AdapterProblem, FileProblem) as problem:
+            raise ModelProblem(str(problem), field=f"model.merge[{i}].file") from None
+        if handle.unused:
+            log.warning(
+                "%s: %d of its adapters are left out: %s",
+                item.file, len(handle.unused), handle.unused[0].reason,
+            )  # fmt: skip
+        handle.merge()
