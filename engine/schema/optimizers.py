@@ -18,6 +18,7 @@ class OptimizerKind:
     single_lr: bool = False  # finds its own rate: one learning rate for all groups
     schedule_free: bool = False  # wants a constant schedule, and eval() before saving
     cuda_only: bool = False
+    state_bytes: float = 8.0  # kept for each trained number (measured: spec libraries)
 
 
 _P: Library = "pytorch_optimizer"
@@ -26,24 +27,28 @@ NAMED: dict[str, OptimizerKind] = {
     kind.name: kind
     for kind in (
         OptimizerKind("AdamW", "torch", "AdamW"),
-        OptimizerKind("AdamW8bit", "bitsandbytes", "AdamW8bit", cuda_only=True),
-        OptimizerKind("PagedAdamW8bit", "bitsandbytes", "PagedAdamW8bit", cuda_only=True),
-        OptimizerKind("Lion8bit", "bitsandbytes", "Lion8bit", cuda_only=True),
-        OptimizerKind("AdEMAMix8bit", "bitsandbytes", "AdEMAMix8bit", cuda_only=True),
-        OptimizerKind("Adafactor", "torch", "Adafactor"),
-        OptimizerKind("SGD", "torch", "SGD"),
-        OptimizerKind("Prodigy", "prodigyopt", "Prodigy", single_lr=True),
-        OptimizerKind("DAdaptAdam", _P, "DAdaptAdam", single_lr=True),
-        OptimizerKind("DAdaptAdaGrad", _P, "DAdaptAdaGrad", single_lr=True),
-        OptimizerKind("DAdaptAdan", _P, "DAdaptAdan", single_lr=True),
-        OptimizerKind("DAdaptLion", _P, "DAdaptLion", single_lr=True),
+        OptimizerKind("AdamW8bit", "bitsandbytes", "AdamW8bit", cuda_only=True, state_bytes=2.07),
+        OptimizerKind(
+            "PagedAdamW8bit", "bitsandbytes", "PagedAdamW8bit", cuda_only=True, state_bytes=2.07
+        ),
+        OptimizerKind("Lion8bit", "bitsandbytes", "Lion8bit", cuda_only=True, state_bytes=1.04),
+        OptimizerKind(
+            "AdEMAMix8bit", "bitsandbytes", "AdEMAMix8bit", cuda_only=True, state_bytes=3.09
+        ),
+        OptimizerKind("Adafactor", "torch", "Adafactor", state_bytes=0.25),
+        OptimizerKind("SGD", "torch", "SGD", state_bytes=4),
+        OptimizerKind("Prodigy", "prodigyopt", "Prodigy", single_lr=True, state_bytes=16),
+        OptimizerKind("DAdaptAdam", _P, "DAdaptAdam", single_lr=True, state_bytes=12),
+        OptimizerKind("DAdaptAdaGrad", _P, "DAdaptAdaGrad", single_lr=True, state_bytes=16),
+        OptimizerKind("DAdaptAdan", _P, "DAdaptAdan", single_lr=True, state_bytes=16),
+        OptimizerKind("DAdaptLion", _P, "DAdaptLion", single_lr=True, state_bytes=8),
         OptimizerKind("DAdaptSGD", _P, "DAdaptSGD", single_lr=True),
-        OptimizerKind("Lion", _P, "Lion"),
-        OptimizerKind("CAME", _P, "CAME"),
+        OptimizerKind("Lion", _P, "Lion", state_bytes=4),
+        OptimizerKind("CAME", _P, "CAME", state_bytes=4.5),
         OptimizerKind("StableAdamW", _P, "StableAdamW"),
-        OptimizerKind("AdEMAMix", _P, "AdEMAMix"),
-        OptimizerKind("Adan", _P, "Adan"),
-        OptimizerKind("SOAP", _P, "SOAP"),
+        OptimizerKind("AdEMAMix", _P, "AdEMAMix", state_bytes=12),
+        OptimizerKind("Adan", _P, "Adan", state_bytes=12),
+        OptimizerKind("SOAP", _P, "SOAP", state_bytes=24),
         OptimizerKind("AdamWScheduleFree", "schedulefree", "AdamWScheduleFree", schedule_free=True),
         OptimizerKind("RAdamScheduleFree", "schedulefree", "RAdamScheduleFree", schedule_free=True),
         OptimizerKind("SGDScheduleFree", "schedulefree", "SGDScheduleFree", schedule_free=True),
