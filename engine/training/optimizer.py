@@ -9,11 +9,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch.nn import Parameter
 
+from engine.networks.groups import GroupSpec
 from engine.schema.optimizer import Optimizer as Options
 from engine.schema.optimizers import OptimizerKind, kind_of
 from engine.schema.problem import JobError, Problem
@@ -21,14 +22,6 @@ from engine.schema.table import steps_of
 from engine.training.schedule import Schedule
 
 SOAP_LARGEST_SIDE = 1024  # pytorch-optimizer's 10,000 can take minutes a step
-
-
-class Group(Protocol):
-    """Parameters that share a learning rate, as the network names them."""
-
-    name: str
-    params: Sequence[Parameter]
-    lr: float
 
 
 def check_optimizer(options: Options, device: str) -> None:
@@ -71,7 +64,7 @@ def check_optimizer(options: Options, device: str) -> None:
 
 
 def make_optimizer(
-    options: Options, groups: Sequence[Group], total: int, device: str
+    options: Options, groups: Sequence[GroupSpec], total: int, device: str
 ) -> torch.optim.Optimizer:
     """Make the optimizer for a run of `total` steps; groups keep their order."""
     kind = _kind(options)
@@ -80,7 +73,7 @@ def make_optimizer(
 
 
 def set_rates(
-    optimizer: torch.optim.Optimizer, groups: Sequence[Group], schedule: Schedule, step: int
+    optimizer: torch.optim.Optimizer, groups: Sequence[GroupSpec], schedule: Schedule, step: int
 ) -> dict[str, float]:
     """Set every group's rate for the update after `step` updates; returns them by group name."""
     factor = schedule.factor(step)

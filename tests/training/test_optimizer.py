@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 from torch.nn import Parameter
 
+from engine.networks.groups import GroupSpec
 from engine.schema.optimizer import Optimizer
 from engine.schema.optimizers import FURTHER, NAMED, kind_of
 from engine.schema.problem import JobError
@@ -22,13 +22,6 @@ from engine.training.optimizer import (
 )
 
 HERE = [kind.name for kind in NAMED.values() if not kind.cuda_only]
-
-
-@dataclass
-class _Group:
-    name: str
-    params: list[Parameter]
-    lr: float
 
 
 def options(name: str, **values: Any) -> Optimizer:
@@ -45,7 +38,7 @@ def fit(chosen: Optimizer, steps: int, interrupt: int | None = None) -> tuple[li
     start = [down.detach().clone(), up.detach().clone()]
 
     def make(params: list[Parameter]) -> torch.optim.Optimizer:
-        made = make_optimizer(chosen, [_Group("unet", params, chosen.learning_rate)], 30, "cpu")
+        made = make_optimizer(chosen, [GroupSpec("unet", params, chosen.learning_rate)], 30, "cpu")
         if is_schedule_free(chosen):
             made.train()  # pyright: ignore[reportAttributeAccessIssue]
         return made

@@ -9,6 +9,7 @@ import torch
 from diffusers.optimization import get_piecewise_constant_schedule
 from transformers.optimization import get_scheduler
 
+from engine.networks.groups import GroupSpec
 from engine.schema.optimizer import Optimizer
 from engine.schema.optimizers import NAMED
 from engine.training.optimizer import set_rates
@@ -105,10 +106,8 @@ def test_warmup_as_steps_share_and_percentage_are_the_same(warmup: int | float |
     assert make_schedule(options("linear", warmup=0), 100).factor(0) == 1.0
 
 
-class _Group:
-    def __init__(self, name: str, lr: float) -> None:
-        self.name, self.lr = name, lr
-        self.params = [torch.nn.Parameter(torch.zeros(2))]
+def group(name: str, lr: float) -> GroupSpec:
+    return GroupSpec(name, [torch.nn.Parameter(torch.zeros(2))], lr)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ class _Group:
      "cosine_with_min_lr", "warmup_stable_decay", "rex"],
 )  # fmt: skip
 def test_groups_keep_the_ratio_of_their_rates(schedule: str) -> None:
-    groups = [_Group("unet", 1e-4), _Group("textencoder", 1e-5)]
+    groups = [group("unet", 1e-4), group("textencoder", 1e-5)]
     optimizer = torch.optim.SGD([{"params": g.params, "lr": g.lr} for g in groups])
     made = make_schedule(options(schedule, warmup=10), 100)
     for step in (0, 5, 50, 99):
