@@ -26,16 +26,16 @@ def test_a_preview_is_the_librarys_own_picture(loaded: Load, sampler: str, cfg: 
     """training-sd-flux 9, check 28."""
     model = loaded()
     request = PreviewRequest(64, 96, seed=7, steps=4, cfg=cfg, sampler=sampler)
+    absent: dict[str, Any] = dict.fromkeys(
+        ("text_encoder", "tokenizer", "safety_checker", "feature_extractor")
+    )
     pipeline: Any = StableDiffusionPipeline(
         vae=model.vae,
         unet=model.unet,
         scheduler=make_scheduler(sampler, "epsilon", False),
-        text_encoder=None,
-        tokenizer=None,
-        safety_checker=None,
-        feature_extractor=None,
         requires_safety_checker=False,
-    )  # pyright: ignore[reportArgumentType]
+        **absent,
+    )
     pipeline.set_progress_bar_config(disable=True)
     text, negative = model.encode_prompts(["cat", "bad"])
     theirs = pipeline(
