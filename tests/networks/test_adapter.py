@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -263,7 +264,7 @@ def test_a_block_of_diffusers_compiles_to_one_graph() -> None:
     counter = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(block, fullgraph=True, backend=counter)
 
-    def run(model: nn.Module) -> list[torch.Tensor]:
+    def run(model: Callable[..., torch.Tensor]) -> list[torch.Tensor]:
         y = model(x, encoder_hidden_states=text)
         return [y, *torch.autograd.grad(y.square().sum(), [x, *parameters])]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -105,7 +106,9 @@ def test_a_constant_input_gets_no_gradient_and_frozen_down_keeps_no_input() -> N
     weight = torch.randn(24, 20)
     down, up = torch.randn(4, 20), torch.randn(24, 4, requires_grad=True)
     y = adapted_linear(x, weight, None, down, up, 1.0)
-    kept = [t for t in y.grad_fn.next_functions[0][0].saved_tensors if t is not None]  # pyright: ignore[reportOptionalMemberAccess]
+    assert y.grad_fn is not None
+    node: Any = y.grad_fn.next_functions[0][0]
+    kept = [t for t in node.saved_tensors if t is not None]
     assert not any(t.data_ptr() == x.data_ptr() for t in kept)
     (gradient,) = torch.autograd.grad(y.sum(), up)
     assert error([gradient], [(x @ down.t()).sum(0).expand(24, 4)]) < 1e-5
