@@ -144,12 +144,9 @@ def _parts(
     architecture: str, sites: Sequence[Site], placements: Sequence[Placement]
 ) -> tuple[Share, ...]:
     about = ARCHITECTURES[architecture]
-    encoders = {
-        component: name
-        for component, name in zip(
-            ("text_encoder", "text_encoder_2", "text_encoder_3"), about.text_encoders, strict=False
-        )
-    }
+    encoders = dict(
+        zip(("text_encoder", "text_encoder_2", "text_encoder_3"), about.text_encoders, strict=False)
+    )
 
     def part(site: Site) -> str:
         if site.component != "denoiser":
