@@ -6,15 +6,16 @@ from typing import Any
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.opening import open_folder
 from app.run_log import Kind
 from app.run_model import RunModel
-from app.widgets.button import Button
+from app.widgets.button_row import ButtonRow, RowButton
 from app.widgets.card import Card
 from app.widgets.log import LogPane
 from app.widgets.segmented import Segmented
+from app.widgets.text import TextEdit
 
 _SHOWN: dict[str, set[Kind] | None] = {
     "all": None, "events": {"event", "warning", "error"}, "warnings": {"warning", "error"},
@@ -40,17 +41,16 @@ class LogPage(QWidget):
         self.kinds.setAccessibleName(self.tr("Which lines"))
         self.kinds.set_value("all")
         self.kinds.edited.connect(self._on_filter)
-        self.words = QLineEdit()
-        self.words.setPlaceholderText(self.tr("Find in the log"))
-        self.words.setAccessibleName(self.tr("Find in the log"))
-        self.words.setClearButtonEnabled(True)
+        self.words = TextEdit(empty=self.tr("Find in the log"))
+        self.words.line.setAccessibleName(self.tr("Find in the log"))
+        self.words.line.setClearButtonEnabled(True)
         self.words.setMaximumWidth(260)
-        self.words.textChanged.connect(self._on_filter)
-        self.copy = Button(self.tr("Copy all"), "ghost", "copy")
+        self.words.line.textChanged.connect(self._on_filter)
+        self.copy = RowButton(self.tr("Copy all"), "ghost", "copy")
         self.copy.clicked.connect(
             lambda: QGuiApplication.clipboard().setText(self.pane.toPlainText())
         )
-        self.folder = Button(self.tr("Open folder"), "ghost", "folder")
+        self.folder = RowButton(self.tr("Open folder"), "ghost", "folder")
         self.folder.clicked.connect(self._on_folder)
         self.pane = LogPane()
         card = Card()
@@ -61,9 +61,7 @@ class LogPage(QWidget):
         row.setSpacing(10)
         row.addWidget(self.kinds)
         row.addWidget(self.words, 1)
-        row.addStretch(1)
-        row.addWidget(self.copy)
-        row.addWidget(self.folder)
+        row.addWidget(ButtonRow([], [self.copy, self.folder]), 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 14, 20, 14)
         layout.setSpacing(12)
@@ -78,7 +76,7 @@ class LogPage(QWidget):
         self.folder.setEnabled(run is not None)
 
     def _on_filter(self, _: Any) -> None:
-        self.pane.set_filter(_SHOWN[self.kinds.value()], self.words.text().strip())
+        self.pane.set_filter(_SHOWN[self.kinds.value()], self.words.line.text().strip())
 
     def _on_folder(self) -> None:
         if self._run is not None and self._run.directory is not None:

@@ -17,8 +17,8 @@ from PySide6.QtCore import (
 
 from app import run_folder
 from app.run_model import RunModel
-from app.worker import in_worker
 from app.words import duration_words
+from app.worker import in_worker
 from engine.protocol import Sample
 
 Index = QModelIndex | QPersistentModelIndex

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QSplitter, QVBoxLayout, QWidget
 
 from app import run_folder, theme
 from app.opening import open_folder
 from app.preview_grid import PreviewGrid
 from app.run_model import RunModel
 from app.thumbnails import Thumbnails
-from app.widgets.button import Button
+from app.widgets.button_row import ButtonRow, RowButton
 from app.widgets.gallery import Gallery
 from app.widgets.log import LogBar
 
@@ -53,9 +53,9 @@ class ProgressPage(QWidget):
         self.gallery.starred.connect(lambda _, step: grid.toggle_star(step))
         self.title = QLabel(self.tr("Previews"))
         self.note = QLabel()
-        self.compare = Button(self.tr("Compare two"), "ghost", "compare")
+        self.compare = RowButton(self.tr("Compare two"), "ghost", "compare")
         self.compare.clicked.connect(self.compare_asked)
-        self.folder = Button(self.tr("Open folder"), "ghost", "folder")
+        self.folder = RowButton(self.tr("Open folder"), "ghost", "folder")
         self.folder.clicked.connect(self._on_folder)
         self.bar = LogBar()
         self.bar.clicked.connect(self.log_asked)
@@ -63,10 +63,12 @@ class ProgressPage(QWidget):
         self.splitter.setChildrenCollapsible(False)
         self.splitter.setHandleWidth(14)
         self._chart_place = QWidget()
-        self._chart_place.setMinimumHeight(190)
+        self._chart_place.setMinimumSize(300, 190)
         QVBoxLayout(self._chart_place).setContentsMargins(0, 0, 0, 0)
         self.splitter.addWidget(self._chart_place)
         self.splitter.addWidget(self._make_previews())
+        self._is_moved = False  # by hand: the room is the person's then
+        self.splitter.splitterMoved.connect(lambda *_: setattr(self, "_is_moved", True))
         self.splitter.setStretchFactor(0, 3)
         self.splitter.setStretchFactor(1, 2)
         self._lay_out()
@@ -77,13 +79,13 @@ class ProgressPage(QWidget):
 
     def _make_previews(self) -> QWidget:
         previews = QWidget()
+        previews.setMinimumSize(200, 120)
         head = QHBoxLayout()
         head.setSpacing(10)
+        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         head.addWidget(self.title)
-        head.addWidget(self.note)
-        head.addStretch(1)
-        head.addWidget(self.compare)
-        head.addWidget(self.folder)
+        head.addWidget(self.note, 1)
+        head.addWidget(ButtonRow([], [self.compare, self.folder]))
         layout = QVBoxLayout(previews)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -134,10 +136,13 @@ class ProgressPage(QWidget):
         across = Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical
         if self.splitter.orientation() != across:
             self.splitter.setOrientation(across)
-            self._share_room()
+            self._is_moved = False
         self._size_previews(wide)
+        self._share_room()
 
     def _share_room(self) -> None:
+        if self._is_moved:
+            return
         if self.splitter.orientation() == Qt.Orientation.Horizontal:
             self.splitter.setSizes([self.width() * 53 // 100, self.width() * 47 // 100])
         else:

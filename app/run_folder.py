@@ -102,9 +102,7 @@ def is_alive(pid: int, said_at: float) -> bool:
 
     try:
         process = psutil.Process(pid)
-        return (
-            process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= said_at + 5
-        )
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= said_at + 5
     except psutil.Error:
         return False
 

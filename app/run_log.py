@@ -12,6 +12,8 @@ from engine.protocol import Checkpoint, Event, Failure, Finished, Hello, Sample,
 
 Kind = Literal["plain", "event", "warning", "error"]
 _STAMP = re.compile(r"^(?:\d{4}-\d\d-\d\d[ T])?(\d\d:\d\d:\d\d)(?:[.,]\d+)?\s+")
+_LEVEL = re.compile(r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) [\w.]+: ")
+_KINDS: dict[str, Kind] = {"WARNING": "warning", "ERROR": "error", "CRITICAL": "error"}
 _WARNING = re.compile(r"\bwarning\b", re.IGNORECASE)
 _ERROR = re.compile(r"\b\w*(?:Error|Exception)\b:|\berror\b:?|^Traceback ", re.IGNORECASE)
 
@@ -34,7 +36,11 @@ def of_text(text: str, clock: str = "") -> LogLine:
     if stamp:
         clock, text = stamp[1], text[stamp.end() :]
     kind: Kind = "plain"
-    if _ERROR.search(text):
+    level = _LEVEL.match(text)
+    if level:
+        text = text[level.end() :]
+        kind = _KINDS.get(level[1], "plain")
+    elif _ERROR.search(text):
         kind = "error"
     elif _WARNING.search(text):
         kind = "warning"

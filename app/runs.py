@@ -122,9 +122,7 @@ class RunController(QObject):
             self.waiting = False
             self._start_next()
 
-    def start_again(
-        self, directory: Path, changes: Sequence[tuple[str, object]] = ()
-    ) -> None:
+    def start_again(self, directory: Path, changes: Sequence[tuple[str, object]] = ()) -> None:
         """Run the job of a run once more from its start, in a new folder."""
 
         def read() -> dict[str, Any]:

@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -21,10 +20,11 @@ from app.opening import open_folder
 from app.run_folder import RunFacts
 from app.run_queue import QueueItem
 from app.runs import RunController
-from app.widgets.button import Button
+from app.widgets.button_row import ButtonRow, RowButton
 from app.widgets.card import Card
 from app.widgets.check import CheckBox
 from app.widgets.runs_list import ROW_PX, QueueModel, RunsList, RunsModel
+from app.widgets.text import TextEdit
 
 _QUEUE_ROWS = 4  # rows shown before the queue's list scrolls
 
@@ -69,9 +69,10 @@ class RunsPage(QWidget):
         self.queue_title = QLabel(self.tr("Queue"))
         self.queue_title.setFont(theme.font(bold=True))
         self.queue_note = QLabel()
-        self.start = Button(self.tr("Start the queue"), "secondary", "play")
+        self.queue_note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.start = RowButton(self.tr("Start the queue"), "secondary", "play")
         self.start.clicked.connect(self._on_start)
-        self.remove = Button(self.tr("Take out"), "ghost", "close")
+        self.remove = RowButton(self.tr("Take out"), "ghost", "close")
         self.remove.clicked.connect(self._on_remove)
         self.hold = CheckBox(self.tr("Wait after a failure"))
         self.hold.toggled.connect(lambda on: setattr(self._runs, "pause_after_failure", on))
@@ -80,10 +81,9 @@ class RunsPage(QWidget):
         head = QHBoxLayout()
         head.setSpacing(10)
         head.addWidget(self.queue_title)
-        head.addWidget(self.queue_note)
-        head.addStretch(1)
-        for widget in (self.hold, self.remove, self.start):
-            head.addWidget(widget)
+        head.addWidget(self.queue_note, 1)
+        head.addWidget(self.hold)
+        head.addWidget(ButtonRow([], [self.remove, self.start]))
         inside = QVBoxLayout(self.queue_card)
         inside.setContentsMargins(14, 8, 10, 8)
         inside.setSpacing(4)
@@ -94,24 +94,23 @@ class RunsPage(QWidget):
     def _make_runs(self) -> Card:
         title = QLabel(self.tr("Runs"))
         title.setFont(theme.font(bold=True))
-        self.open = Button(self.tr("Open"), "secondary", "eye")
+        self.open = RowButton(self.tr("Open"), "secondary", "eye")
         self.open.clicked.connect(lambda: self._open(self.list.current()))
-        self.resume = Button(self.tr("Resume"), "ghost", "play")
+        self.resume = RowButton(self.tr("Resume"), "ghost", "play")
         self.resume.clicked.connect(self._on_resume)
-        self.job = Button(self.tr("New job from this"), "ghost", "file")
+        self.job = RowButton(self.tr("New job from this"), "ghost", "file")
         self.job.clicked.connect(self._on_job)
-        self.folder = Button(self.tr("Open folder"), "ghost", "folder")
+        self.folder = RowButton(self.tr("Open folder"), "ghost", "folder")
         self.folder.clicked.connect(self._on_folder)
-        self.forget = Button(self.tr("Take off the list"), "ghost", "close")
+        self.forget = RowButton(self.tr("Take off the list"), "ghost", "close")
         self.forget.clicked.connect(self._on_forget)
-        self.add = Button(self.tr("Add a run folder…"), "ghost", "plus")
+        self.add = RowButton(self.tr("Add a run folder…"), "ghost", "plus")
         self.add.clicked.connect(self._on_add)
-        self.words = QLineEdit()
-        self.words.setPlaceholderText(self.tr("Find a run"))
-        self.words.setAccessibleName(self.tr("Find a run"))
-        self.words.setClearButtonEnabled(True)
+        self.words = TextEdit(empty=self.tr("Find a run"))
+        self.words.line.setAccessibleName(self.tr("Find a run"))
+        self.words.line.setClearButtonEnabled(True)
         self.words.setMaximumWidth(220)
-        self.words.textChanged.connect(self._fill_runs)
+        self.words.line.textChanged.connect(self._fill_runs)
         card = Card()
         head = QHBoxLayout()
         head.setSpacing(6)
@@ -119,17 +118,13 @@ class RunsPage(QWidget):
         head.addStretch(1)
         head.addWidget(self.words, 1)
         head.addWidget(self.add)
-        acts = QHBoxLayout()
-        acts.setSpacing(6)
-        for widget in (self.open, self.resume, self.job, self.folder, self.forget):
-            acts.addWidget(widget)
-        acts.addStretch(1)
+        acts = ButtonRow([self.open, self.resume, self.job, self.folder, self.forget], [])
         inside = QVBoxLayout(card)
         inside.setContentsMargins(14, 8, 10, 8)
         inside.setSpacing(4)
         inside.addLayout(head)
         inside.addWidget(self.list, 1)
-        inside.addLayout(acts)
+        inside.addWidget(acts)
         return card
 
     # What is shown
@@ -170,7 +165,7 @@ class RunsPage(QWidget):
         live = running.facts() if running is not None else None
         if live is not None:
             rows = [live, *(run for run in rows if run.directory != live.directory)]
-        words = self.words.text().casefold().split()
+        words = self.words.line.text().casefold().split()
         rows = [
             run for run in rows
             if all(w in f"{run.name} {run.architecture} {run.status}".casefold() for w in words)

@@ -12,7 +12,7 @@ from app.opening import open_folder
 from app.preview_grid import PreviewGrid
 from app.run_model import RunModel
 from app.thumbnails import Thumbnails
-from app.widgets.button import Button
+from app.widgets.button_row import ButtonRow, RowButton
 from app.widgets.compare import Compare
 from app.widgets.gallery import Gallery
 from app.widgets.segmented import Segmented
@@ -49,10 +49,10 @@ class SamplesPage(QWidget):
         self.size.setValue(150)
         self.size.setFixedWidth(120)
         self.size.valueChanged.connect(self.gallery.set_side)
-        self.star = Button(self.tr("Keep file"), "ghost", "star")
+        self.star = RowButton(self.tr("Keep file"), "ghost", "star")
         self.star.setToolTip(self.tr("Star: never delete the adapter file of this step"))
         self.star.clicked.connect(self._on_star)
-        self.folder = Button(self.tr("Open folder"), "ghost", "folder")
+        self.folder = RowButton(self.tr("Open folder"), "ghost", "folder")
         self.folder.clicked.connect(self._on_folder)
         self.empty = QLabel(self.tr("No previews yet."))
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -75,9 +75,7 @@ class SamplesPage(QWidget):
         row.setSpacing(10)
         row.addWidget(self.view)
         row.addWidget(self.size)
-        row.addStretch(1)
-        row.addWidget(self.star)
-        row.addWidget(self.folder)
+        row.addWidget(ButtonRow([], [self.star, self.folder]), 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 14, 20, 14)
         layout.setSpacing(12)
@@ -182,5 +180,3 @@ class SamplesPage(QWidget):
             words = open_folder(run.directory / "samples")
             if words:
                 self.trouble.emit(words)
-
-

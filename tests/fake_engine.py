@@ -75,8 +75,14 @@ class Talk:
     def hello(self, steps: int = STEPS, resumed_from: int = 0) -> None:
         self.say(
             Hello(
-                run_directory=str(self.run), name=self.run.name, architecture="sd1", device="CPU",
-                pid=os.getpid(), total_steps=steps, total_epochs=2, steps_per_epoch=steps // 2,
+                run_directory=str(self.run),
+                name=self.run.name,
+                architecture="sd1",
+                device="CPU",
+                pid=os.getpid(),
+                total_steps=steps,
+                total_epochs=2,
+                steps_per_epoch=steps // 2,
                 resumed_from=resumed_from,
             )  # fmt: skip
         )
@@ -84,8 +90,13 @@ class Talk:
     def step(self, number: int, seconds: float = 0.01, loss: float | None = None) -> None:
         self.say(
             Step(
-                step=number, epoch=1 + number // 11, loss=loss or 0.5 / number, seconds=seconds,
-                learning_rates={"unet": 1e-4}, grad_norm=1.0, memory_bytes=10**9,
+                step=number,
+                epoch=1 + number // 11,
+                loss=loss or 0.5 / number,
+                seconds=seconds,
+                learning_rates={"unet": 1e-4},
+                grad_norm=1.0,
+                memory_bytes=10**9,
             )  # fmt: skip
         )
 
@@ -133,11 +144,13 @@ def garbage(talk: Talk) -> int:
     """Noise between events: half lines, split letters, a 5 MB line, NULs, no last newline."""
     talk.hello()
     step = encode(Step(step=1, epoch=1, loss=0.5))
-    talk.write(b"a library prints\n\x00\x00 NUL line\n\xff\xfe broken utf-8\n{\"event\": \"ste\n")
+    talk.write(b'a library prints\n\x00\x00 NUL line\n\xff\xfe broken utf-8\n{"event": "ste\n')
     for at in range(0, len(step), 7):
         talk.write(step[at : at + 7])
         time.sleep(0.001)
-    wide = encode(Sample(step=1, path="samples/1.png", prompt_index=0, prompt="größe 猫 🐈", seed=1))
+    wide = encode(
+        Sample(step=1, path="samples/1.png", prompt_index=0, prompt="größe 猫 🐈", seed=1)
+    )
     for byte in wide:
         talk.write(bytes([byte]))
     talk.write(b"x" * 5_000_000 + b"\n")
@@ -190,8 +203,12 @@ def fails(talk: Talk) -> int:
     talk.save(4)
     talk.say(
         Failure(
-            kind="memory", message="The GPU ran out of memory at step 6.", step=6,
-            mend="Try these, in this order.", field="training.batch_size", resumable=True,
+            kind="memory",
+            message="The GPU ran out of memory at step 6.",
+            step=6,
+            mend="Try these, in this order.",
+            field="training.batch_size",
+            resumable=True,
             fix=[("training.gradient_checkpointing", True), ("training.batch_size", 1)],
         )  # fmt: skip
     )

@@ -52,7 +52,7 @@ class LossChart(Card):
         self.plots = LossPlots(self)
         self._readout = _ReadOut(self.plots)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(14, 10, 10, 8)
+        layout.setContentsMargins(14, 10, 10, 2)
         layout.setSpacing(4)
         layout.addLayout(self._make_header())
         layout.addWidget(self.plots, 1)
@@ -174,9 +174,7 @@ class LossChart(Card):
         menu.addSeparator()
         norm = self._check(menu, self.tr("Gradient norm"), self.plots.show_grad_norm)
         norm.toggled.connect(lambda on: self._show_line("grad_norm", on))
-        quarters = self._check(
-            menu, self.tr("Validation by timestep"), self.plots.show_by_timestep
-        )
+        quarters = self._check(menu, self.tr("Validation by timestep"), self.plots.show_by_timestep)
         quarters.toggled.connect(lambda on: self._show_line("by_timestep", on))
         menu.addSeparator()
         for words, suffix in (

@@ -51,9 +51,9 @@ def csv_text(state: RunState) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*columns, *(f"learning_rate {name}" for name in rates), "validation"])
     whole = {"step", "epoch", "memory"}
-    numbers = [
-        _cells(state.columns[name].values.tolist(), name in whole) for name in columns
-    ] + [_cells(state.learning_rates[name].values.tolist(), False) for name in rates]
+    numbers = [_cells(state.columns[name].values.tolist(), name in whole) for name in columns] + [
+        _cells(state.learning_rates[name].values.tolist(), False) for name in rates
+    ]
     steps = [int(step) for step in state.columns["step"].values]
     if 0 in validation:
         writer.writerow([0, *[""] * (len(columns) + len(rates) - 1), repr(validation[0])])

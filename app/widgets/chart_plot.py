@@ -18,6 +18,7 @@ from app.words import figure_words
 
 _STRIP_PX = 74
 _STRIPS_FROM_PX = 300  # height from which strips are shown
+_END_ROOM = 0.13  # of the run's length, right of the newest point, for its values
 _LINE_POINTS = 2.0  # points a pixel of width
 
 
@@ -124,9 +125,7 @@ class LossPlots(pg.GraphicsLayoutWidget):
             item.setZValue(12)
             plot.addItem(item, ignoreBounds=True)
         self._cross = [pg.InfiniteLine(angle=90, movable=False) for _ in range(3)]
-        for line, where in zip(
-            self._cross, (plot, self.rate_plot, self.norm_plot), strict=True
-        ):
+        for line, where in zip(self._cross, (plot, self.rate_plot, self.norm_plot), strict=True):
             line.setVisible(False)
             where.addItem(line, ignoreBounds=True)
         self._rates: list[pg.PlotDataItem] = []
@@ -175,7 +174,11 @@ class LossPlots(pg.GraphicsLayoutWidget):
         if self.log:
             low, high = math.log10(max(low, 1e-12)), math.log10(max(high, 1e-12))
         box = self.loss_plot.getViewBox()
-        box.setRange(xRange=(0, data.end()), yRange=(low, high), padding=0, update=True)
+        end, x = data.end(), data.x()
+        here = float(x[-1]) if len(x) else 0.0
+        right = max(end, here + end * _END_ROOM) if self.width() > 420 else end
+        across = (-0.012 * right, right)
+        box.setRange(xRange=across, yRange=(low, high), padding=0, update=True)
 
     def _draw_validation(self, data: ChartData) -> None:
         found = data.state.validations if self.show_validation else []
@@ -218,9 +221,7 @@ class LossPlots(pg.GraphicsLayoutWidget):
             top = float(numpy.percentile(finite, 98)) * 1.3 if len(finite) else 1.0
             self.norm_plot.setYRange(0, top or 1.0, padding=0)
 
-    def _draw_rates(
-        self, data: ChartData, x: object, low: float, high: float, points: int
-    ) -> None:
+    def _draw_rates(self, data: ChartData, x: object, low: float, high: float, points: int) -> None:
         rates = data.learning_rates()
         while len(self._rates) < len(rates):
             self._rates.append(self.rate_plot.plot())
@@ -238,11 +239,15 @@ class LossPlots(pg.GraphicsLayoutWidget):
         self.rate_plot.setYRange(0, top * 1.15 or 1.0, padding=0)
 
     def _show_plot(self, plot: pg.PlotItem, shown: bool) -> None:
-        plot.setVisible(shown)
-        row = self.ci.items[plot][0][0]
-        self.ci.layout.setRowFixedHeight(row, _STRIP_PX if shown else 0)
-        if not shown:
-            self.ci.layout.setRowMinimumHeight(row, 0)
+        is_shown = plot in self.ci.items
+        if shown and not is_shown:
+            row = 1 if plot is self.rate_plot else 2
+            self.addItem(plot, row, 0)
+            self.ci.layout.setRowFixedHeight(row, _STRIP_PX)
+        elif is_shown and not shown:
+            row = self.ci.items[plot][0][0]
+            self.removeItem(plot)
+            self.ci.layout.setRowFixedHeight(row, 0)
 
     def _draw_marks(self, data: ChartData) -> None:
         """Files and previews along the foot of the loss plot; not-a-number flags along its top."""
@@ -289,7 +294,7 @@ class LossPlots(pg.GraphicsLayoutWidget):
         ))  # fmt: skip
         (low, high), (bottom, top) = self.loss_plot.getViewBox().viewRange()
         room = (high - here) / max(high - low, 1e-12)
-        self._end_words.setAnchor((0, 0.5) if room > 0.16 else (1.1, 0.5))
+        self._end_words.setAnchor((0, 0.5) if room > 0.09 else (1.1, 0.5))
         if ends:
             middle = sum(self._y(value) for value, _, _ in ends) / len(ends)
             span = top - bottom
@@ -372,7 +377,10 @@ class LossPlots(pg.GraphicsLayoutWidget):
         bottom = axis.orientation == "bottom"
         length = -4 if bottom else 0
         axis.setStyle(
-            tickFont=tick, tickLength=length, maxTickLevel=0 if bottom else 1, hideOverlappingLabels=not bottom
+            tickFont=tick,
+            tickLength=length,
+            maxTickLevel=0 if bottom else 1,
+            hideOverlappingLabels=not bottom,
         )
         axis.setTextPen(tokens.text2)
         axis.setPen(_pen(theme.color("field") if bottom else QColor(0, 0, 0, 0), 1.0))
@@ -421,5 +429,3 @@ def _pen(color: QColor, width: float) -> QPen:
     pen = QPen(color, width)
     pen.setCosmetic(True)
     return pen
-
-

@@ -12,6 +12,7 @@ from app import theme
 from app.icons import draw_icon
 from app.run_model import RunModel
 from app.widgets.button import Button
+from app.widgets.button_row import ButtonRow, RowButton
 from engine.schema.options import get_at, option_at
 
 
@@ -49,15 +50,15 @@ class FailureBanner(QWidget):
         self._changes.setHorizontalSpacing(16)
         self._changes.setVerticalSpacing(4)
         self._changes.setColumnStretch(3, 1)
-        self.main = Button(self.tr("Resume"), "primary", "play")
+        self.main = RowButton(self.tr("Resume"), "primary", "play")
         self.main.clicked.connect(self._on_main)
-        self.show_field = Button(self.tr("Show the field"), "secondary", "search")
+        self.show_field = RowButton(self.tr("Show the field"), "secondary", "search")
         self.show_field.clicked.connect(lambda: self.field_pressed.emit(self._field))
-        self.log = Button(self.tr("Show log"), "secondary", "log")
+        self.log = RowButton(self.tr("Show log"), "secondary", "log")
         self.log.clicked.connect(self.log_pressed)
-        self.copy = Button(self.tr("Copy report"), "secondary", "copy")
+        self.copy = RowButton(self.tr("Copy report"), "secondary", "copy")
         self.copy.clicked.connect(self.copy_pressed)
-        self.close_run = Button(self.tr("Close run"), "ghost")
+        self.close_run = RowButton(self.tr("Close run"), "ghost", "close")
         self.close_run.clicked.connect(self.close_pressed)
         self._lay_out()
 
@@ -66,12 +67,7 @@ class FailureBanner(QWidget):
         top.setContentsMargins(30, 0, 0, 0)
         top.addWidget(self.title, 1)
         top.addWidget(self.run_name, 0, Qt.AlignmentFlag.AlignTop)
-        row = QHBoxLayout()
-        row.setSpacing(10)
-        for button in (self.main, self.show_field, self.log, self.copy):
-            row.addWidget(button)
-        row.addStretch(1)
-        row.addWidget(self.close_run)
+        row = ButtonRow([self.main, self.show_field, self.log, self.copy], [self.close_run])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 10, 20, 12)
         layout.setSpacing(6)
@@ -80,7 +76,7 @@ class FailureBanner(QWidget):
         layout.addWidget(self.mend)
         layout.addWidget(self.words)
         layout.addLayout(self._changes)
-        layout.addLayout(row)
+        layout.addWidget(row)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
 
     def show_run(self, run: RunModel) -> None:
@@ -176,7 +172,7 @@ def _safe_words(run: RunModel) -> str:
 
 def _label_of(path: str) -> str:
     try:
-        return option_at(path).label
+        return option_at(path).hints.label
     except KeyError:
         return path
 

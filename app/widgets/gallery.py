@@ -69,7 +69,7 @@ class Gallery(QWidget):
         other.valueChanged.connect(bar.setValue)
         across = self.table.horizontalScrollBar()
         across.valueChanged.connect(
-            lambda value: setattr(self, "_stick_right", value >= across.maximum() - 4)
+            lambda value: setattr(self, "_stick_right", value >= self._newest_value() - 4)
         )
         across.rangeChanged.connect(self._keep_newest_in_sight)
         layout = QHBoxLayout(self)
@@ -131,9 +131,20 @@ class Gallery(QWidget):
             view.newest = len(self.grid.steps)
         self.frozen.setFixedWidth(prompt_width + (cell if frozen_columns == 2 else 0))
 
-    def _keep_newest_in_sight(self, _: int, maximum: int) -> None:
+    def _keep_newest_in_sight(self, *_: int) -> None:
+        """Follow the newest step, with a glimpse of the next, unless one scrolled away."""
         if self._stick_right:
-            self.table.horizontalScrollBar().setValue(maximum)
+            self.table.horizontalScrollBar().setValue(self._newest_value())
+
+    def _newest_value(self) -> int:
+        newest = len(self.grid.steps)
+        table = self.table
+        right = table.columnViewportPosition(newest) + table.horizontalOffset()
+        right += table.columnWidth(newest) * (2 if self.grid.planned else 1)
+        most = table.horizontalScrollBar().maximum()
+        cell = self._side + GAP
+        whole = -(-(right - table.viewport().width()) // cell) * cell
+        return max(0, min(most, whole))
 
     def _tell(self, what: str, index: QModelIndex) -> None:
         sample = self.grid.sample_at(index)
@@ -311,5 +322,3 @@ class _Cell(QStyledItemDelegate):
     ) -> QSize:
         """A square and its gap."""
         return QSize(self._gallery.side + GAP, self._gallery.side + GAP)
-
-

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWi
 from app import theme
 from app.icons import draw_icon
 from app.run_model import RunModel
-from app.widgets.button import Button
+from app.widgets.button_row import ButtonRow, RowButton
 from app.words import duration_words, figure_words, size_words
 
 
@@ -35,13 +35,13 @@ class ResultCard(QWidget):
         self.title, self.files = QLabel(), QLabel()
         self.files.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.files.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.resume = Button(self.tr("Resume"), "secondary", "play")
-        self.folder = Button(self.tr("Open folder"), "secondary", "folder")
-        self.copy = Button(self.tr("Copy path"), "ghost", "copy")
-        self.compare = Button(self.tr("Compare previews"), "ghost", "compare")
-        self.longer = Button(self.tr("Train longer…"), "ghost", "plus")
-        self.job = Button(self.tr("New job from this"), "ghost", "file")
-        self.close_run = Button(self.tr("Close run"), "ghost")
+        self.resume = RowButton(self.tr("Resume"), "secondary", "play")
+        self.folder = RowButton(self.tr("Open folder"), "secondary", "folder")
+        self.copy = RowButton(self.tr("Copy path"), "ghost", "copy")
+        self.compare = RowButton(self.tr("Compare previews"), "ghost", "compare")
+        self.longer = RowButton(self.tr("Train longer…"), "ghost", "plus")
+        self.job = RowButton(self.tr("New job from this"), "ghost", "file")
+        self.close_run = RowButton(self.tr("Close run"), "ghost", "close")
         for button, signal in (
             (self.resume, self.resume_pressed), (self.folder, self.folder_pressed),
             (self.copy, self.copy_pressed), (self.compare, self.compare_pressed),
@@ -53,18 +53,16 @@ class ResultCard(QWidget):
         top.setContentsMargins(28, 0, 0, 0)
         top.addWidget(self.title)
         top.addStretch(1)
-        top.addWidget(self.close_run)
-        row = QHBoxLayout()
-        row.setSpacing(6)
-        for button in (self.resume, self.folder, self.copy, self.compare, self.longer, self.job):
-            row.addWidget(button)
-        row.addStretch(1)
+        row = ButtonRow(
+            [self.resume, self.folder, self.copy, self.compare, self.longer, self.job],
+            [self.close_run],
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 8, 20, 10)
         layout.setSpacing(4)
         layout.addLayout(top)
         layout.addWidget(self.files)
-        layout.addLayout(row)
+        layout.addWidget(row)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def show_run(self, run: RunModel) -> None:

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QSizePolicy, QV
 
 from app import run_folder, theme
 from app.run_model import RunModel
-from app.widgets.button import Button
+from app.widgets.button_row import ButtonRow, RowButton
 from app.words import duration_words, ends_at_words, figure_words, size_words, speed_words
 
 _PULSE_SECONDS = 2.0
@@ -34,11 +34,11 @@ class RunHeader(QWidget):
         super().__init__(parent)
         self._run: RunModel | None = None
         self.name, self.phase = QLabel(), QLabel()
-        self.pause = Button(self.tr("Pause"), "ghost", "pause")
-        self.sample = Button(self.tr("Sample now"), "ghost", "sample")
-        self.save = Button(self.tr("Save now"), "ghost", "save")
-        self.stop = Button(self.tr("Stop and save"), "secondary", "stop")
-        self.abort = Button(self.tr("Abort…"), "danger", "close")
+        self.pause = RowButton(self.tr("Pause"), "ghost", "pause")
+        self.sample = RowButton(self.tr("Sample now"), "ghost", "sample")
+        self.save = RowButton(self.tr("Save now"), "ghost", "save")
+        self.stop = RowButton(self.tr("Stop and save"), "secondary", "stop")
+        self.abort = RowButton(self.tr("Abort…"), "danger", "close")
         self.pause.clicked.connect(self.pause_pressed)
         self.sample.clicked.connect(self.sample_pressed)
         self.save.clicked.connect(self.save_pressed)
@@ -51,9 +51,8 @@ class RunHeader(QWidget):
         row.addWidget(self._dot)
         row.addWidget(self.name)
         row.addWidget(self.phase)
-        row.addStretch(1)
-        for button in (self.pause, self.sample, self.save, self.stop, self.abort):
-            row.addWidget(button)
+        buttons = [self.pause, self.sample, self.save, self.stop, self.abort]
+        row.addWidget(ButtonRow([], buttons), 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 8, 20, 8)
         layout.setSpacing(2)
