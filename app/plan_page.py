@@ -1,0 +1,165 @@
+"""The Plan tab: the block editor, where the parameters go, memory, and how the steps come about."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
+
+from app.block_card import BlockCard
+from app.document import Document
+from app.plan_model import PlanModel
+from app.theme import SMALL
+from app.widgets.bucket_bars import Bucket, BucketBars
+from app.widgets.card import Card
+from app.widgets.label import Label
+from app.widgets.memory_bar import MemoryBar
+from app.widgets.share_bars import Row, ShareBars
+from app.words import size_words
+from engine.plan.summary import Plan
+
+_SIDE_BY_SIDE_PX = 600
+
+
+class PlanPage(QWidget):
+    """Shows the plan and edits what is trained in each block.
+
+    Signals:
+        field_asked(path): the person wants to see a field of the form.
+    """
+
+    field_asked = Signal(str)
+
+    def __init__(self, document: Document, plans: PlanModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._document, self._plans = document, plans
+        self.blocks = BlockCard(document, self)
+        self.blocks.asked_for_field.connect(self.field_asked)
+        self.blocks.setMinimumHeight(360)
+        self._parameters = _Titled(self.tr("Where the parameters go"))
+        self._shares = ShareBars()
+        self._parameters.add(self._shares)
+        self._memory = _Titled(self.tr("Memory at its peak"))
+        self._memory_bar = MemoryBar()
+        self._memory_note = Label("", "text3", SMALL)
+        self._memory_note.setWordWrap(True)
+        self._memory.add(self._memory_bar)
+        self._memory.add(self._memory_note)
+        self._steps = _Titled(self.tr("How the steps come about"))
+        self._sum = Label("", "text2")
+        self._sum.setWordWrap(True)
+        self._bars = BucketBars()
+        self._notes = Label("", "warn", SMALL)
+        self._notes.setWordWrap(True)
+        for widget in (self._sum, self._bars, self._notes):
+            self._steps.add(widget)
+        self._pair = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._pair.setSpacing(14)
+        self._pair.addWidget(self._parameters, 1)
+        self._pair.addWidget(self._memory, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(20, 16, 20, 16)
+        column.setSpacing(14)
+        column.addWidget(self.blocks, 1)
+        column.addLayout(self._pair)
+        column.addWidget(self._steps)
+        plans.changed.connect(self.show_plan)
+        if plans.plan is not None:
+            self.show_plan(plans.plan)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the two cards below each other where there is no room beside."""
+        wide = self.width() >= _SIDE_BY_SIDE_PX
+        direction = QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom
+        if self._pair.direction() != direction:
+            self._pair.setDirection(direction)
+        super().resizeEvent(event)
+
+    def show_plan(self, plan: Plan) -> None:
+        """Show another plan."""
+        self._parameters.set_figure(_millions(plan.parameters))
+        rows = [Row(part.name, part.parameters, f"{part.parameters:,}") for part in plan.parts]
+        self._shares.show_rows(rows)
+        memory = plan.memory
+        self._memory.set_figure(f"{_plain(memory.low)}–{size_words(memory.high)}")
+        self._memory_bar.show_estimate(memory)
+        phases = {
+            "training": self.tr("While training."),
+            "caching": self.tr("While pictures are encoded, before the first step."),
+            "previews": self.tr("While previews are drawn."),
+        }
+        self._memory_note.setText(phases[memory.phase])
+        self._show_steps(plan)
+
+    def _show_steps(self, plan: Plan) -> None:
+        self._sum.setText(plan.nothing or self._steps_words(plan))
+        total = f"{plan.steps.total_steps:,}" if plan.steps else ""
+        self._steps.set_figure(self.tr("%s steps") % total if total else "")
+        self._bars.show_buckets(
+            [Bucket(b.width, b.height, b.samples, b.crop_loss) for b in plan.buckets]
+        )
+        self._bars.setVisible(bool(plan.buckets))
+        self._notes.setText("\n".join(plan.notes))
+        self._notes.setVisible(bool(plan.notes))
+
+    def _steps_words(self, plan: Plan) -> str:
+        """The arithmetic in words: pictures × repeats ÷ batch = steps an epoch × epochs."""
+        if plan.pictures is None and any(f.path for f in self._document.job.dataset.folders):
+            return self.tr("Reading the pictures…")
+        if plan.steps is None or plan.pictures is None:
+            return self.tr("Choose a folder of pictures to see how many steps there will be.")
+        steps, training = plan.steps, self._document.job.training
+        words = self.tr("%n pictures", "", plan.pictures.trained)
+        if plan.pictures.held_out:
+            words += self.tr(" (%s held out)") % plan.pictures.held_out
+        words += self.tr(" make %s samples") % f"{steps.samples_per_epoch:,}"
+        words += self.tr(" in %1 batches of %2")
+        words = words.replace("%1", f"{steps.batches_per_epoch:,}")
+        words = words.replace("%2", str(training.batch_size))
+        if training.gradient_accumulation > 1:
+            words += self.tr(", %s to a step") % training.gradient_accumulation
+        each = f"{steps.steps_per_epoch:,}"
+        end = self.tr(" = %1 steps an epoch × %2 epochs = %3 steps.")
+        end = end.replace("%1", each).replace("%2", str(steps.epochs))
+        return words + end.replace("%3", f"{steps.total_steps:,}")
+
+
+def _millions(count: int) -> str:
+    if count >= 10**5:
+        return f"{count / 1e6:.1f} M"
+    return f"{count:,}"
+
+
+def _plain(size: float) -> str:
+    """A size without its unit where the range's end has the same one."""
+    return size_words(size).rpartition(" ")[0] if size >= 1e9 else size_words(size)
+
+
+class _Titled(Card):
+    """A card with a title at the left and a figure at the right."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self._figure = Label("", bold=True)
+        head = QHBoxLayout()
+        head.addWidget(Label(title, bold=True))
+        head.addStretch(1)
+        head.addWidget(self._figure)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(16, 12, 16, 12)
+        self._column.setSpacing(8)
+        self._column.addLayout(head)
+        self._column.addStretch(1)
+
+    def add(self, widget: QWidget) -> None:
+        """Put a widget below the others."""
+        self._column.insertWidget(self._column.count() - 1, widget)
+
+    def set_figure(self, text: str) -> None:
+        """Show another figure."""
+        self._figure.setText(text)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the text size."""
+        if event.type() == QEvent.Type.FontChange:
+            self.updateGeometry()

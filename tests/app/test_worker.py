@@ -1,0 +1,51 @@
+"""Results come back in the window's thread, and never to somebody who is gone."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import shiboken6
+from PySide6.QtCore import QObject, QThread
+from PySide6.QtTest import QTest
+
+from app.worker import in_worker
+
+
+def test_a_result_comes_back_in_the_windows_thread(qtbot):
+    owner, seen = QObject(), []
+    in_worker(
+        owner, lambda: QThread.currentThread(), lambda t: seen.append((t, QThread.currentThread()))
+    )
+    qtbot.waitUntil(lambda: bool(seen))
+    worked_in, told_in = seen[0]
+    assert told_in is owner.thread()
+    assert worked_in is not told_in
+
+
+def test_a_failure_is_told(qtbot):
+    owner, seen = QObject(), []
+
+    def work():
+        raise OSError(2, "gone")
+
+    in_worker(owner, work, lambda _: seen.append("result"), lambda e: seen.append(e.strerror))
+    qtbot.waitUntil(lambda: bool(seen))
+    assert seen == ["gone"]
+
+
+def test_nobody_is_told_who_is_gone(qtbot):
+    seen, may_end = [], threading.Event()
+    owners = [QObject() for _ in range(20)]
+    for owner in owners:
+        in_worker(owner, lambda: may_end.wait(5), seen.append)
+    for owner in owners:
+        shiboken6.delete(owner)
+    owners.clear()
+    gc.collect()
+    may_end.set()
+    last = QObject()
+    in_worker(last, lambda: "last", seen.append)
+    qtbot.waitUntil(lambda: "last" in seen)
+    QTest.qWait(20)
+    assert seen == ["last"]
