@@ -1,0 +1,59 @@
+"""The Plan tab shows what `plan --json` prints."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from app.document import Document
+from app.plan_model import PlanModel
+from app.plan_page import PlanPage
+from engine.plan.summary import summarize
+
+
+@pytest.fixture
+def page(qtbot, tmp_path):
+    for i in range(4):
+        Image.new("RGB", (512, 512), (i, 0, 0)).save(tmp_path / f"{i}.png")
+    document = Document()
+    plans = PlanModel(document)
+    made = PlanPage(document, plans)
+    made.document, made.plans = document, plans
+    qtbot.addWidget(made)
+    plans.compute()
+    return made
+
+
+def test_figures_are_those_of_the_plan(page):
+    plan = summarize(page.document.job)
+    assert page._parameters._figure.text() == f"{plan.parameters / 1e6:.1f} M"
+    rows = {row.name: row.value for row in page._shares._rows}
+    assert rows == {part.name: part.parameters for part in plan.parts}
+    assert "U-Net and text encoder" in page._memory_bar.accessibleName()
+
+
+def test_a_change_shows_within_one_turn_of_the_loop(page, qtbot):
+    with qtbot.waitSignal(page.plans.changed, timeout=1000):
+        page.document.set("network.rank", 32)
+    assert page._parameters._figure.text() == "18.9 M"
+
+
+def test_the_steps_are_told_as_arithmetic(page, qtbot, tmp_path):
+    assert "Choose a folder" in page._sum.text()
+    page.document.insert_item("dataset.folders", 0, {"path": str(tmp_path), "repeats": 5.0})
+    page.document.set("training.batch_size", 2)
+    page.document.set("training.epochs", 3)
+    page.plans.look()
+    qtbot.waitUntil(lambda: "steps an epoch" in page._sum.text(), timeout=5000)
+    assert page._sum.text() == (
+        "4 pictures make 20 samples in 10 batches of 2 = 10 steps an epoch × 3 epochs = 30 steps."
+    )
+    assert page._steps._figure.text() == "30 steps"
+
+
+def test_narrow_pages_stack_the_cards(page, qtbot):
+    page.resize(560, 900)
+    page.show()
+    qtbot.waitUntil(lambda: page._memory.y() > page._parameters.y())
+    page.resize(900, 900)
+    qtbot.waitUntil(lambda: page._memory.y() == page._parameters.y())
