@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, Signal
+from PySide6.QtCore import QEvent, QSize, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLayout, QVBoxLayout, QWidget
 
 from app.block_card import BlockCard
 from app.document import Document
@@ -58,6 +58,7 @@ class PlanPage(QWidget):
         self._pair.addWidget(self._parameters, 1)
         self._pair.addWidget(self._memory, 1)
         column = QVBoxLayout(self)
+        column.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)
         column.setContentsMargins(20, 16, 20, 16)
         column.setSpacing(14)
         column.addWidget(self.blocks, 1)
@@ -66,6 +67,12 @@ class PlanPage(QWidget):
         plans.changed.connect(self.show_plan)
         if plans.plan is not None:
             self.show_plan(plans.plan)
+
+    def minimumSizeHint(self) -> QSize:
+        """As narrow as the widest card: the two beside each other may stack."""
+        cards = (self.blocks, self._parameters, self._memory, self._steps)
+        width = max(card.minimumSizeHint().width() for card in cards) + 40
+        return QSize(width, super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Put the two cards below each other where there is no room beside."""
