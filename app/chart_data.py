@@ -11,6 +11,8 @@ from app.series import Column, Smoother
 if TYPE_CHECKING:
     from numpy import ndarray
 
+    Line = tuple[ndarray, ndarray]
+
 XAxis = Literal["step", "epoch", "time"]
 
 
@@ -28,6 +30,8 @@ class ChartData:
         self.smoothing = weight
         self._smoother = Smoother(weight)
         self._smoothed = Column()
+        self._peaks: dict[str, Peaks] = {}
+        self._range: tuple[int, int, bool, float, float] | None = None
 
     def update(self) -> None:
         """Take in the steps that came since."""
@@ -68,6 +72,11 @@ class ChartData:
                 found[name] = values
         return found
 
+    def line(self, name: str, values: ndarray, low: float, high: float, points: int) -> Line:
+        """A curve between two x, thinned to what the view can show."""
+        peaks = self._peaks.setdefault(name, Peaks())
+        return peaks.cut(self.x()[: len(values)], values, low, high, points)
+
     def x(self) -> ndarray:
         """Where each step lies, shape (n,)."""
         size = len(self._smoothed)
@@ -101,6 +110,14 @@ class ChartData:
         total = max(state.total_steps, state.step, 1)
         return total / self._steps_per_epoch if self.axis == "epoch" else float(total)
 
+    def typical_top(self, values: ndarray) -> float:
+        """A top for a strip: a little over all but the greatest values."""
+        import numpy
+
+        some = values[:: max(1, len(values) // 2048)]
+        some = some[numpy.isfinite(some)]
+        return float(numpy.percentile(some, 98)) * 1.3 if len(some) else 1.0
+
     def not_finite(self) -> ndarray:
         """Steps whose loss was not a number."""
         import numpy
@@ -118,7 +135,19 @@ class ChartData:
         return at
 
     def y_range(self, log: bool = False) -> tuple[float, float]:
-        """A range that holds the smoothed and validation lines, and of the raw one the bulk."""
+        """A range that holds the smoothed and validation lines, and of the raw one the bulk.
+
+        Found anew only when the curves have grown by a two-hundredth.
+        """
+        size, measured = len(self._smoothed), len(self.state.validations)
+        known = self._range
+        if known is not None and known[1:3] == (measured, log) and size - known[0] <= size // 200:
+            return known[3:]
+        low, high = self._find_range(log)
+        self._range = (size, measured, log, low, high)
+        return low, high
+
+    def _find_range(self, log: bool) -> tuple[float, float]:
         import numpy
 
         parts = [self.smoothed[numpy.isfinite(self.smoothed)]]
@@ -144,30 +173,57 @@ class ChartData:
         return max(1, hello.steps_per_epoch) if hello is not None else 1
 
 
-def peaks(x: ndarray, y: ndarray, low: float, high: float, points: int) -> tuple[ndarray, ndarray]:
-    """The part of a curve between two x, with at most about `points` points.
+class Peaks:
+    """A curve's least and greatest values by blocks, kept as it grows.
 
-    Each group of values gives its least and its greatest, so that spikes survive zooming out; the
-    groups start at multiples of a power of two, so that they stay as the curve grows. x must rise.
+    Spikes survive zooming out, and drawing 100,000 points costs no more than drawing the blocks.
     """
-    import numpy
 
-    first = max(0, int(x.searchsorted(low)) - 1)
-    last = min(len(x), int(x.searchsorted(high, side="right")) + 1)
-    stride = 1
-    while (last - first) // stride * 2 > max(points, 2):
-        stride *= 2
-    if stride <= 2:
-        return x[first:last], y[first:last]
-    first = first // stride * stride
-    whole = (last - first) // stride
-    groups = y[first : first + whole * stride].reshape(whole, stride)
-    out_y = numpy.empty((whole, 2))
-    numpy.fmin.reduce(groups, axis=1, out=out_y[:, 0])
-    numpy.fmax.reduce(groups, axis=1, out=out_y[:, 1])
-    out_x = x[first : first + whole * stride : stride // 2].reshape(whole, 2)
-    rest = slice(first + whole * stride, last)
-    return (
-        numpy.concatenate([out_x.reshape(-1), x[rest]]),
-        numpy.concatenate([out_y.reshape(-1), y[rest]]),
-    )
+    BLOCK = 64
+
+    def __init__(self) -> None:
+        self._low, self._high = Column(), Column()
+
+    def cut(self, x: ndarray, y: ndarray, low: float, high: float, points: int) -> Line:
+        """The part between two x, with at most about `points` points. x must rise.
+
+        Each group of values gives its least and its greatest. Groups start at multiples of a power
+        of two, so that they stay as the curve grows.
+        """
+        import numpy
+
+        first = max(0, int(x.searchsorted(low)) - 1)
+        last = min(len(x), int(x.searchsorted(high, side="right")) + 1)
+        stride = 1
+        while (last - first) // stride * 2 > max(points, 2):
+            stride *= 2
+        if stride <= 2:
+            return x[first:last], y[first:last]
+        first = first // stride * stride
+        whole = (last - first) // stride
+        end = first + whole * stride
+        out = numpy.empty((whole, 2))
+        if stride >= self.BLOCK:
+            self._take_in(y)
+            part = slice(first // self.BLOCK, end // self.BLOCK)
+            lows = self._low.values[part].reshape(whole, -1)
+            highs = self._high.values[part].reshape(whole, -1)
+        else:
+            lows = highs = y[first:end].reshape(whole, stride)
+        numpy.fmin.reduce(lows, axis=1, out=out[:, 0])
+        numpy.fmax.reduce(highs, axis=1, out=out[:, 1])
+        rest = slice(end, last)
+        return (
+            numpy.concatenate([x[first : end : stride // 2], x[rest]]),
+            numpy.concatenate([out.reshape(-1), y[rest]]),
+        )
+
+    def _take_in(self, y: ndarray) -> None:
+        import numpy
+
+        done = len(self._low) * self.BLOCK
+        blocks = (len(y) - done) // self.BLOCK
+        if blocks > 0:
+            new = y[done : done + blocks * self.BLOCK].reshape(blocks, self.BLOCK)
+            self._low.extend(numpy.fmin.reduce(new, axis=1))
+            self._high.extend(numpy.fmax.reduce(new, axis=1))

@@ -61,7 +61,7 @@ class LineSplitter:
 
 
 def log_text(line: bytes) -> str:
-    """A line for the log pane: UTF-8, without colors, NULs shown, of a redrawn bar its last state."""
+    """A line for the log pane: without colors, NULs shown, of a redrawn bar its last state."""
     text = line.decode("utf-8", "replace").rstrip("\r\n")
     text = _ESCAPES.sub("", text.rpartition("\r")[2])
     if len(text) > 2 * _HEAD_BYTES:

@@ -95,7 +95,7 @@ def every_steps(settings: dict[str, Any], table: str, steps_per_epoch: int) -> i
 
 
 def is_alive(pid: int, said_at: float) -> bool:
-    """Whether the process that wrote a hello at that time still runs (not another of its number)."""
+    """Whether the process that said hello then still runs, and not another of its number."""
     if pid <= 0:
         return False
     import psutil

@@ -69,6 +69,11 @@ class RunModel(QObject):
         """Whether this window holds the engine, so that commands reach it."""
         return self._process is not None
 
+    @property
+    def engine_pid(self) -> int:
+        """The process id of this window's engine, 0 if it holds none."""
+        return self._process.pid if self._process is not None else 0
+
     def facts(self) -> RunFacts | None:
         """The run for a list of runs; None before its folder is known."""
         if self.directory is None:

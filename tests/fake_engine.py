@@ -84,7 +84,7 @@ class Talk:
                 total_epochs=2,
                 steps_per_epoch=steps // 2,
                 resumed_from=resumed_from,
-            )  # fmt: skip
+            )
         )
 
     def step(self, number: int, seconds: float = 0.01, loss: float | None = None) -> None:
@@ -97,7 +97,7 @@ class Talk:
                 learning_rates={"unet": 1e-4},
                 grad_norm=1.0,
                 memory_bytes=10**9,
-            )  # fmt: skip
+            )
         )
 
     def save(self, number: int, final: bool = False) -> str:
@@ -210,7 +210,7 @@ def fails(talk: Talk) -> int:
             field="training.batch_size",
             resumable=True,
             fix=[("training.gradient_checkpointing", True), ("training.batch_size", 1)],
-        )  # fmt: skip
+        )
     )
     talk.finish("failed", 5)
     return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -109,7 +110,7 @@ class LossChart(Card):
     def refresh(self) -> None:
         """Draw what is new; nothing while hidden."""
         if self._data is not None and self.isVisible():
-            self.plots.redraw()
+            self.plots.redraw_soon()
             if self._readout.isVisible():
                 self._fill_readout()
 
@@ -118,12 +119,11 @@ class LossChart(Card):
         if self._model is not None:
             self._data = ChartData(self._model.state, self._smoothing, self._axis)
         self.plots.set_data(self._data)
-        self.refresh()
 
     def showEvent(self, event: object) -> None:
         """Catch up with what came while hidden."""
         super().showEvent(event)  # type: ignore[arg-type]
-        self.refresh()
+        self.plots.redraw()
 
     # Switches
 
@@ -160,6 +160,9 @@ class LossChart(Card):
         self.follow.setChecked(True)
         self.plots.back_to_live()
 
+    def _on_axis(self, axis: XAxis, _checked: bool = False) -> None:
+        self.set_axis(axis)
+
     def _open_menu(self) -> None:
         menu = QMenu(self)
         group = QActionGroup(menu)
@@ -170,7 +173,7 @@ class LossChart(Card):
         for words, axis in axes:
             action = self._check(menu, words, self._axis == axis)
             group.addAction(action)
-            action.triggered.connect(lambda _=False, axis=axis: self.set_axis(axis))
+            action.triggered.connect(partial(self._on_axis, axis))
         menu.addSeparator()
         norm = self._check(menu, self.tr("Gradient norm"), self.plots.show_grad_norm)
         norm.toggled.connect(lambda on: self._show_line("grad_norm", on))
@@ -314,6 +317,8 @@ class _ReadOut(QWidget):
     def place(self, mouse: QPointF) -> None:
         """Beside the mouse, inside the chart."""
         parent = self.parentWidget()
+        if parent is None:
+            return
         x = mouse.x() + 14
         if x + self.width() > parent.width():
             x = mouse.x() - self.width() - 14

@@ -7,7 +7,7 @@ import io
 import math
 from pathlib import Path
 
-from PySide6.QtCore import QRect, QSize
+from PySide6.QtCore import QPoint, QRect, QSize
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QWidget
 
@@ -81,5 +81,5 @@ def _draw_svg(path: Path, chart: QWidget) -> None:
     painter = QPainter()
     if not painter.begin(generator):
         raise OSError(f"{path} cannot be written.")
-    chart.render(painter)
+    chart.render(painter, QPoint())
     painter.end()

@@ -6,14 +6,16 @@ Imports pyqtgraph, so this module is imported when a chart is first shown (spec:
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, Qt, QTimer, Signal
-from PySide6.QtGui import QBrush, QColor, QFont, QPen
+from PySide6.QtGui import QColor, QFont, QPen
 from PySide6.QtWidgets import QWidget
 
 from app import theme
-from app.chart_data import ChartData, peaks
+from app.chart_data import ChartData
+from app.widgets.chart_marks import ChartMarks, in_scale_of, line_pen
 from app.words import figure_words
 
 _STRIP_PX = 74
@@ -65,33 +67,38 @@ class LossPlots(pg.GraphicsLayoutWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._data: ChartData | None = None
+        self._strips: tuple[bool, bool] | None = None
         self.follow = True
         self.log = False
         self.show_raw = self.show_smoothed = self.show_validation = True
         self.show_by_timestep = False
         self.show_grad_norm = False
-        self.ci.layout.setContentsMargins(4, 4, 10, 2)
-        self.ci.layout.setSpacing(2)
+        self._rows: Any = self.ci.layout
+        self._rows.setContentsMargins(4, 4, 10, 2)
+        self._rows.setSpacing(2)
         self.loss_plot = self._add_plot(0)
         self.rate_plot = self._add_plot(1)
         self.norm_plot = self._add_plot(2)
         self.rate_plot.setXLink(self.loss_plot)
         self.norm_plot.setXLink(self.loss_plot)
         self._make_items()
+        self._rest_timer = QTimer(self, interval=400, singleShot=True)
+        self._rest_timer.timeout.connect(self.redraw)
         self._cut_timer = QTimer(self, interval=16, singleShot=True)
         self._cut_timer.timeout.connect(self.redraw)
         box = self.loss_plot.getViewBox()
         box.sigXRangeChanged.connect(lambda *_: self._cut_timer.start())
-        self.scene().sigMouseMoved.connect(self._on_mouse_moved)
+        scene: Any = self.scene()
+        scene.sigMouseMoved.connect(self._on_mouse_moved)
         theme.switch().changed.connect(self.restyle)
         self.restyle()
         self.setAccessibleName(self.tr("Loss chart"))
 
-    def _add_plot(self, row: int) -> pg.PlotItem:
+    def _add_plot(self, row: int) -> Any:
         box = _ViewBox()
         box.taken_over.connect(self._on_taken_over)
         axes = {"left": _Axis("left"), "bottom": _Axis("bottom")}
-        plot = self.addPlot(row=row, col=0, viewBox=box, axisItems=axes)
+        plot: Any = self.ci.addPlot(row=row, col=0, viewBox=box, axisItems=axes)
         plot.setMenuEnabled(False)
         plot.hideButtons()
         plot.getAxis("left").setWidth(52)
@@ -103,34 +110,17 @@ class LossPlots(pg.GraphicsLayoutWidget):
 
     def _make_items(self) -> None:
         plot = self.loss_plot
-        self._future = pg.LinearRegionItem(movable=False, pen=pg.mkPen(None))
-        self._future.setZValue(-20)
-        plot.addItem(self._future, ignoreBounds=True)
-        self._raw, self._smoothed, self._validation = plot.plot(), plot.plot(), plot.plot()
-        for z, item in enumerate((self._raw, self._smoothed, self._validation)):
-            item.setZValue(z)
-            item.setClipToView(False)
-        self._diamonds = pg.ScatterPlotItem(symbol="d", size=11)
-        self._end_dot = pg.ScatterPlotItem(symbol="o", size=8)
-        self._marks = pg.ScatterPlotItem(hoverable=True, hoverSize=13)
-        self._marks.sigClicked.connect(self._on_mark_clicked)
-        self._flags = pg.ScatterPlotItem(symbol="t", size=11)
-        for z, item in enumerate((self._end_dot, self._diamonds, self._marks, self._flags), 5):
-            item.setZValue(z)
-            plot.addItem(item, ignoreBounds=True)
-        self._end_words = pg.TextItem(anchor=(0, 0.5))
-        self._fail_line = pg.InfiniteLine(angle=90, movable=False)
-        self._fail_words = pg.TextItem(anchor=(0, 0))
-        for item in (self._end_words, self._fail_line, self._fail_words):
-            item.setZValue(12)
-            plot.addItem(item, ignoreBounds=True)
+        # Curve items: what they are given is thinned already, so that they need not think.
+        self._raw, self._smoothed, self._validation = (_curve(plot, z) for z in range(3))
+        self._marks = ChartMarks(plot)
+        self._marks.clicked.connect(self.mark_clicked)
         self._cross = [pg.InfiniteLine(angle=90, movable=False) for _ in range(3)]
         for line, where in zip(self._cross, (plot, self.rate_plot, self.norm_plot), strict=True):
             line.setVisible(False)
             where.addItem(line, ignoreBounds=True)
-        self._rates: list[pg.PlotDataItem] = []
-        self._timesteps: dict[str, pg.PlotDataItem] = {}
-        self._norm = self.norm_plot.plot()
+        self._rates: list[pg.PlotCurveItem] = []
+        self._timesteps: dict[str, pg.PlotCurveItem] = {}
+        self._norm = _curve(self.norm_plot, 0)
         self._titles = [pg.LabelItem(justify="right") for _ in range(2)]
         for title, where in zip(self._titles, (self.rate_plot, self.norm_plot), strict=True):
             title.setParentItem(where.getViewBox())
@@ -147,27 +137,44 @@ class LossPlots(pg.GraphicsLayoutWidget):
     # Drawing
 
     def redraw(self) -> None:
-        """Draw what the data hold now."""
+        """Draw all that the data hold now."""
+        self.redraw_loss()
+        self._rest_timer.stop()
+        data = self._data
+        if data is None:
+            return
+        (low, high), _ = self.loss_plot.getViewBox().viewRange()
+        self._draw_validation(data)
+        self._draw_strips(data, low, high, self._points())
+        self._marks.draw(data, self.log, self.show_validation, self.show_smoothed)
+
+    def redraw_soon(self) -> None:
+        """Draw the training loss now, and what changes slowly within half a second."""
+        self.redraw_loss()
+        if not self._rest_timer.isActive():
+            self._rest_timer.start()
+
+    def redraw_loss(self) -> None:
+        """Draw the training loss, raw and smoothed, as it is now."""
         data = self._data
         if data is None:
             return
         data.update()
         if self.follow:
             self._follow_run(data)
-        x = data.x()
         (low, high), _ = self.loss_plot.getViewBox().viewRange()
-        points = max(200, int(self.width() * _LINE_POINTS))
-        for item, values, shown in (
-            (self._raw, data.loss, self.show_raw),
-            (self._smoothed, data.smoothed, self.show_smoothed),
+        points = self._points()
+        for name, item, values, shown in (
+            ("raw", self._raw, data.loss, self.show_raw),
+            ("smoothed", self._smoothed, data.smoothed, self.show_smoothed),
         ):
             item.setVisible(shown)
             if shown:
-                item.setData(*peaks(x, values, low, high, points), connect="finite")
-        self._draw_validation(data)
-        self._draw_strips(data, low, high, points)
-        self._draw_marks(data)
-        self._draw_end(data)
+                x, y = data.line(name, values, low, high, points)
+                item.setData(x, in_scale_of(y, self.log), connect="finite")
+
+    def _points(self) -> int:
+        return max(200, int(self.width() * _LINE_POINTS))
 
     def _follow_run(self, data: ChartData) -> None:
         low, high = data.y_range(self.log)
@@ -184,8 +191,7 @@ class LossPlots(pg.GraphicsLayoutWidget):
         found = data.state.validations if self.show_validation else []
         x = data.x_of([v.step for v in found])
         y = [v.loss for v in found]
-        self._validation.setData(x, y)
-        self._diamonds.setData(x, [self._y(value) for value in y])
+        self._validation.setData(x, in_scale_of(y, self.log))
         wanted = found[-1].by_timestep if found and self.show_by_timestep else {}
         for name in [n for n in self._timesteps if n not in wanted]:
             self.loss_plot.removeItem(self._timesteps.pop(name))
@@ -193,38 +199,40 @@ class LossPlots(pg.GraphicsLayoutWidget):
         for number, name in enumerate(wanted):
             item = self._timesteps.get(name)
             if item is None:
-                item = self._timesteps[name] = self.loss_plot.plot()
-                item.setLogMode(False, self.log)
+                item = self._timesteps[name] = _curve(self.loss_plot, 1)
             pen = QPen(theme.color("validation", 0.6), 1, styles[number % 3])
             pen.setCosmetic(True)
             item.setPen(pen)
-            item.setData(x, [v.by_timestep.get(name, math.nan) for v in found], connect="finite")
+            values = [v.by_timestep.get(name, math.nan) for v in found]
+            item.setData(x, in_scale_of(values, self.log), connect="finite")
 
     def _draw_strips(self, data: ChartData, low: float, high: float, points: int) -> None:
         tall = self.height() >= _STRIPS_FROM_PX
         norm_shown = tall and self.show_grad_norm
+        self._show_strips(tall, norm_shown)
+        if tall:
+            self._draw_rates(data, low, high, points)
+        if norm_shown:
+            values = data.grad_norm
+            self._norm.setData(*data.line("norm", values, low, high, points), connect="finite")
+            self.norm_plot.setYRange(0, data.typical_top(values) or 1.0, padding=0)
+
+    def _show_strips(self, tall: bool, norm_shown: bool) -> None:
+        """The axis with numbers is the lowest one's."""
+        if (tall, norm_shown) == self._strips:
+            return
+        self._strips = (tall, norm_shown)
         self._show_plot(self.rate_plot, tall)
         self._show_plot(self.norm_plot, norm_shown)
         last = self.norm_plot if norm_shown else self.rate_plot if tall else self.loss_plot
         for plot in (self.loss_plot, self.rate_plot, self.norm_plot):
             plot.getAxis("bottom").setStyle(showValues=plot is last)
             plot.getAxis("bottom").setHeight(22 if plot is last else 6)
-        x = data.x()
-        if tall:
-            self._draw_rates(data, x, low, high, points)
-        if norm_shown:
-            values = data.grad_norm
-            self._norm.setData(*peaks(x, values, low, high, points), connect="finite")
-            import numpy
 
-            finite = values[numpy.isfinite(values)]
-            top = float(numpy.percentile(finite, 98)) * 1.3 if len(finite) else 1.0
-            self.norm_plot.setYRange(0, top or 1.0, padding=0)
-
-    def _draw_rates(self, data: ChartData, x: object, low: float, high: float, points: int) -> None:
+    def _draw_rates(self, data: ChartData, low: float, high: float, points: int) -> None:
         rates = data.learning_rates()
         while len(self._rates) < len(rates):
-            self._rates.append(self.rate_plot.plot())
+            self._rates.append(_curve(self.rate_plot, 0))
         top = 0.0
         styles = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
         for number, item in enumerate(self._rates):
@@ -232,9 +240,8 @@ class LossPlots(pg.GraphicsLayoutWidget):
             pen = QPen(theme.color("learning_rate"), 1.6, styles[number % 3])
             pen.setCosmetic(True)
             item.setPen(pen)
-        for item, values in zip(self._rates, rates.values(), strict=False):
-            size = len(values)
-            item.setData(*peaks(x[:size], values, low, high, points))  # type: ignore[index]
+        for item, (name, values) in zip(self._rates, rates.items(), strict=False):
+            item.setData(*data.line(f"rate {name}", values, low, high, points))
             top = max(top, float(values.max()))
         self.rate_plot.setYRange(0, top * 1.15 or 1.0, padding=0)
 
@@ -242,85 +249,17 @@ class LossPlots(pg.GraphicsLayoutWidget):
         is_shown = plot in self.ci.items
         if shown and not is_shown:
             row = 1 if plot is self.rate_plot else 2
-            self.addItem(plot, row, 0)
-            self.ci.layout.setRowFixedHeight(row, _STRIP_PX)
+            self.ci.addItem(plot, row, 0)
+            self._rows.setRowFixedHeight(row, _STRIP_PX)
         elif is_shown and not shown:
             row = self.ci.items[plot][0][0]
-            self.removeItem(plot)
-            self.ci.layout.setRowFixedHeight(row, 0)
-
-    def _draw_marks(self, data: ChartData) -> None:
-        """Files and previews along the foot of the loss plot; not-a-number flags along its top."""
-        tokens = theme.tokens()
-        bottom, top = self.loss_plot.getViewBox().viewRange()[1]
-        foot = bottom + (top - bottom) * 0.03
-        samples = sorted({s.step for s in data.state.samples})
-        files = [c.step for c in data.state.files()]
-        spots = [
-            {"pos": (x, foot), "symbol": "s", "size": 7, "brush": tokens.text3, "data": step}
-            for step, x in zip(files, data.x_of(files), strict=True)
-        ] + [
-            {"pos": (x, foot), "symbol": "o", "size": 8, "brush": tokens.accent, "data": step}
-            for step, x in zip(samples, data.x_of(samples), strict=True)
-        ]  # fmt: skip
-        self._marks.setData(spots)
-        flags = data.not_finite()[-200:]
-        head = top - (top - bottom) * 0.03
-        self._flags.setData(data.x_of(flags.tolist()), [head] * len(flags))
-
-    def _draw_end(self, data: ChartData) -> None:
-        """The grey of steps to come, the last values beside their lines, the line of a failure."""
-        state = data.state
-        x = data.x()
-        here = float(x[-1]) if len(x) else 0.0
-        self._future.setRegion((here, max(data.end(), here)))
-        self._future.setVisible(data.end() > here)
-        ends: list[tuple[float, str, str]] = []
-        if state.validations and self.show_validation:
-            ends.append((state.validations[-1].loss, self.tr("Validation"), "validation"))
-        if len(x) and self.show_smoothed and math.isfinite(data.smoothed[-1]):
-            ends.append((float(data.smoothed[-1]), self.tr("Smoothed"), "smoothed"))
-            self._end_dot.setData([here], [self._y(float(data.smoothed[-1]))])
-        else:
-            self._end_dot.setData([], [])
-        ends.sort(reverse=True)
-        tokens = theme.tokens()
-        size = theme.font().pointSizeF() * theme.SMALL
-        self._end_words.setHtml("".join(
-            f'<div style="font-size:{size:.1f}pt; color:{getattr(tokens, token)}">{name}</div>'
-            f'<div style="font-size:{size * 1.05:.1f}pt; font-weight:600; color:{tokens.text}">'
-            f"{figure_words(value)}</div>"
-            for value, name, token in ends
-        ))  # fmt: skip
-        (low, high), (bottom, top) = self.loss_plot.getViewBox().viewRange()
-        room = (high - here) / max(high - low, 1e-12)
-        self._end_words.setAnchor((0, 0.5) if room > 0.09 else (1.1, 0.5))
-        if ends:
-            middle = sum(self._y(value) for value, _, _ in ends) / len(ends)
-            span = top - bottom
-            middle = min(max(middle, bottom + span * 0.28), top - span * 0.28)
-            self._end_words.setPos(here + (high - low) * 0.012, middle)
-        self._end_words.setVisible(bool(ends))
-        failed = state.failure is not None or bool(state.died)
-        self._fail_line.setVisible(failed)
-        self._fail_words.setVisible(failed)
-        if failed:
-            self._fail_line.setPos(here)
-            words = failure_words(state.failure.kind if state.failure else "", state.step)
-            self._fail_words.setHtml(
-                f'<span style="color:{tokens.error}; font-weight:600;">&nbsp;{words}&nbsp;</span>'
-            )
-            self._fail_words.setPos(here + (high - low) * 0.01, top)
-
-    def _y(self, value: float) -> float:
-        return math.log10(value) if self.log and value > 0 else value
+            self.ci.removeItem(plot)
+            self._rows.setRowFixedHeight(row, 0)
 
     def set_log(self, log: bool) -> None:
         """Show the loss on a logarithmic scale."""
         self.log = log
         self.loss_plot.setLogMode(False, log)
-        for item in self._timesteps.values():
-            item.setLogMode(False, log)
         if self._data is not None:
             self._follow_run(self._data)
         self.redraw()
@@ -347,22 +286,11 @@ class LossPlots(pg.GraphicsLayoutWidget):
         for item, name in (
             (self._raw, "raw"), (self._smoothed, "smoothed"), (self._validation, "validation"),
         ):  # fmt: skip
-            item.setPen(_pen(theme.color(name, 0.5 if name == "raw" else 1.0), width[name]))
-        edge = _pen(QColor(tokens.raised), 1.2)
-        self._diamonds.setBrush(QBrush(QColor(tokens.validation)))
-        self._diamonds.setPen(edge)
-        self._end_dot.setBrush(QBrush(QColor(tokens.smoothed)))
-        self._end_dot.setPen(edge)
-        self._marks.setPen(edge)
-        self._flags.setBrush(QBrush(QColor(tokens.error)))
-        self._flags.setPen(edge)
-        self._norm.setPen(_pen(theme.color("text3"), 1.0))
-        self._future.setBrush(QBrush(theme.color("text", 0.045)))
-        self._fail_line.setPen(_pen(QColor(tokens.error), 1.6))
-        self._fail_words.fill = QBrush(QColor(tokens.error_soft))
-        self._fail_words.border = _pen(QColor(tokens.error), 1.0)
+            item.setPen(line_pen(theme.color(name, 0.5 if name == "raw" else 1.0), width[name]))
+        self._marks.restyle()
+        self._norm.setPen(line_pen(theme.color("text3"), 1.0))
         for line in self._cross:
-            line.setPen(_pen(QColor(tokens.field), 1.0))
+            line.setPen(line_pen(QColor(tokens.field), 1.0))
         tick = theme.font(theme.TICK)
         for plot in (self.loss_plot, self.rate_plot, self.norm_plot):
             for side in ("left", "bottom"):
@@ -383,8 +311,8 @@ class LossPlots(pg.GraphicsLayoutWidget):
             hideOverlappingLabels=not bottom,
         )
         axis.setTextPen(tokens.text2)
-        axis.setPen(_pen(theme.color("field") if bottom else QColor(0, 0, 0, 0), 1.0))
-        axis.setTickPen(_pen(theme.color("text3"), 1.0))
+        axis.setPen(line_pen(theme.color("field") if bottom else QColor(0, 0, 0, 0), 1.0))
+        axis.setTickPen(line_pen(theme.color("text3"), 1.0))
 
     # Mouse
 
@@ -411,21 +339,9 @@ class LossPlots(pg.GraphicsLayoutWidget):
         self.follow = False
         self.panned.emit()
 
-    def _on_mark_clicked(self, _: object, spots: list[object]) -> None:
-        if len(spots):
-            self.mark_clicked.emit(int(spots[0].data()))  # type: ignore[attr-defined]
 
-
-def failure_words(kind: str, step: int) -> str:
-    """A failure in few words, for the line in the chart."""
-    short = {
-        "memory": "out of memory", "nan": "loss not a number", "disk": "disk full",
-        "device": "device lost",
-    }.get(kind, "stopped")  # fmt: skip
-    return f"{short}, step {step:,}"
-
-
-def _pen(color: QColor, width: float) -> QPen:
-    pen = QPen(color, width)
-    pen.setCosmetic(True)
-    return pen
+def _curve(plot: Any, z: int) -> Any:
+    curve = pg.PlotCurveItem(skipFiniteCheck=False)
+    curve.setZValue(z)
+    plot.addItem(curve, ignoreBounds=True)
+    return curve

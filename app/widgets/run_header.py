@@ -200,7 +200,7 @@ class _Dot(QWidget):
 
 
 class _Bar(QWidget):
-    """Progress in steps, with ticks where files are saved; a phase without steps in its own units."""
+    """Progress in steps, with ticks where files are saved; before the first, of the phase."""
 
     def __init__(self) -> None:
         super().__init__()

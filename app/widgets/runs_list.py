@@ -147,7 +147,7 @@ class QueueModel(QAbstractListModel):
         self, data: QMimeData, action: Qt.DropAction, row: int, column: int, parent: Index
     ) -> bool:
         """Ask for the new order. The view must not remove the row itself, hence False."""
-        identity = data.data(_MIME).data().decode()
+        identity = bytes(data.data(_MIME).data()).decode()
         here = next((i for i, item in enumerate(self._rows) if item.identity == identity), None)
         if here is None:
             return False

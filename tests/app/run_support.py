@@ -29,3 +29,14 @@ def run_to_end(qtbot, runs: RunController, data: dict | None = None) -> RunModel
 
 def wait_step(qtbot, model: RunModel, step: int) -> None:
     qtbot.waitUntil(lambda: model.state.step >= step, timeout=20_000)
+
+
+def started(runs: RunController, data: dict | None = None) -> RunModel:
+    runs.start(data or JOB)
+    assert runs.running is not None
+    return runs.running
+
+
+def directory_of(model: RunModel) -> Path:
+    assert model.directory is not None
+    return model.directory

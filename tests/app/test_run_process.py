@@ -10,7 +10,7 @@ from PySide6.QtCore import QTimer
 from app.lines import LineSplitter, log_text
 from app.process import EngineCommand
 from app.runs import RunController
-from tests.app.run_support import JOB, controller, run_to_end, wait_step
+from tests.app.run_support import controller, directory_of, run_to_end, started, wait_step
 
 
 def test_lines_cut_at_any_place_come_out_whole():
@@ -76,6 +76,7 @@ def test_check_16_five_thousand_events_a_second_leave_the_loop_free(qtbot, tmp_p
     timer.start()
     model = run_to_end(qtbot, runs)
     timer.stop()
+    assert model.state.finished is not None
     assert len(model.state) == model.state.finished.step >= 9_000
     assert psutil.Process().memory_info().rss - before < 50e6
     # Waits for the processor by other programs count too, hence the median and a wide p90.
@@ -89,6 +90,7 @@ def test_check_18_a_killed_engine_leaves_words_curve_and_resume(qtbot, tmp_path)
     model = run_to_end(qtbot, runs)
     assert model.state.status == "interrupted"
     assert len(model.state) == 12
+    assert model.end is not None
     assert model.end.signal == 9
     assert "killed by the system" in model.state.died
     assert model.last_words().endswith("last words before the end")
@@ -96,7 +98,7 @@ def test_check_18_a_killed_engine_leaves_words_curve_and_resume(qtbot, tmp_path)
     assert runs.shown is model
 
     with qtbot.waitSignal(runs.run_ended, timeout=20_000):
-        runs.resume(model.directory)
+        runs.resume(directory_of(model))
     assert runs.shown is model
     assert model.state.status == "done"
     assert model.state.columns["step"].values.tolist() == list(range(1, 21))
@@ -105,10 +107,9 @@ def test_check_18_a_killed_engine_leaves_words_curve_and_resume(qtbot, tmp_path)
 
 def test_check_19_stop_saves_and_leaves_nothing_behind(qtbot, tmp_path):
     runs = controller(tmp_path, 'train:{"steps":100000,"pause":0.001}')
-    runs.start(JOB)
-    model = runs.running
+    model = started(runs)
     wait_step(qtbot, model, 3)
-    pid = model._process.pid
+    pid = model.engine_pid
     with qtbot.waitSignal(runs.run_ended, timeout=5000):
         runs.send("stop")
     assert model.state.status == "stopped"
@@ -122,10 +123,9 @@ def test_check_19_an_engine_that_obeys_nothing_is_ended_with_its_children(
 ):
     monkeypatch.setattr("app.process.ABORT_SECONDS", 0)
     runs = controller(tmp_path, "stubborn")
-    runs.start(JOB)
-    model = runs.running
+    model = started(runs)
     qtbot.waitUntil(lambda: any("child" in line.text for line in model.log), timeout=20_000)
-    pid = model._process.pid
+    pid = model.engine_pid
     assert group_lives(pid)
     with qtbot.waitSignal(runs.run_ended, timeout=5000):
         runs.send("abort")
@@ -137,8 +137,7 @@ def test_check_19_an_engine_that_obeys_nothing_is_ended_with_its_children(
 def test_a_stop_counts_down(qtbot, tmp_path, monkeypatch):
     monkeypatch.setattr("app.process.STOP_SECONDS", 1)
     runs = controller(tmp_path, "stubborn")
-    runs.start(JOB)
-    model = runs.running
+    model = started(runs)
     qtbot.waitUntil(lambda: model.state.hello is not None, timeout=20_000)
     with qtbot.waitSignal(model.countdown, check_params_cb=lambda left: left == 0, timeout=5000):
         runs.send("stop")
@@ -150,20 +149,18 @@ def test_a_stop_counts_down(qtbot, tmp_path, monkeypatch):
 
 def test_an_engine_with_a_closed_stdout_still_obeys(qtbot, tmp_path):
     runs = controller(tmp_path, "closes")
-    runs.start(JOB)
-    model = runs.running
+    model = started(runs)
     wait_step(qtbot, model, 1)
     with qtbot.waitSignal(runs.run_ended, timeout=5000):
         runs.send("stop")
     with qtbot.waitSignal(model.reloaded):
-        model.open(model.directory)
+        model.open(directory_of(model))
     assert model.state.status == "stopped"
 
 
 def test_pause_and_save_are_obeyed(qtbot, tmp_path):
     runs = controller(tmp_path, 'train:{"steps":100000,"pause":0.001}')
-    runs.start(JOB)
-    model = runs.running
+    model = started(runs)
     wait_step(qtbot, model, 2)
     runs.send("pause")
     qtbot.waitUntil(lambda: model.state.status == "paused", timeout=5000)
