@@ -102,6 +102,7 @@ def table(rules: BucketRules) -> tuple[Size, ...]:
     return tuple(sorted(found))
 
 
+@lru_cache(maxsize=16384)
 def fit(picture: Size, rules: BucketRules) -> Fit:
     """Choose the bucket of a picture, and how it comes to it."""
     if not rules.enabled:

@@ -161,6 +161,10 @@ class Order:
         counts = Counter(self._group(entry) for entry, _ in self._selected(epoch))
         return sum(sum(self._batch_sizes(count)) for count in counts.values())
 
+    def bucket_samples(self, epoch: int) -> Counter[Size]:
+        """Bucket → samples in the epoch, those of dropped short batches included."""
+        return Counter(entry.fit.bucket for entry, _ in self._selected(epoch))
+
     def batches_in(self, epoch: int) -> int:
         """How many micro-batches the epoch has over all ranks."""
         return self._batches(self._selected(epoch))

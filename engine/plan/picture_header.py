@@ -14,6 +14,8 @@ EXTENSIONS = (
 """Endings of picture files, in any case."""
 
 _ORIENTATION = 0x0112
+_END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_TAIL_BYTES = 65536
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
@@ -43,6 +45,8 @@ def picture_size(path: Path) -> Size:
         with Image.open(path) as image:
             width, height = image.size
             turned = orientation(image) in _TURNED
+            kind = image.format or ""
+        cut = _is_cut_off(path, kind)
     except UnidentifiedImageError:
         raise PictureProblem(_what_it_is(path)) from None
     except Image.DecompressionBombError:
@@ -52,9 +56,24 @@ def picture_size(path: Path) -> Size:
     # Pillow's readers raise many things at damaged headers.
     except (ValueError, SyntaxError, KeyError, IndexError, TypeError, OverflowError) as error:
         raise PictureProblem(f"its header is damaged ({type(error).__name__})") from None
+    if cut:
+        raise PictureProblem("the file is cut off; copy it again")
     if min(width, height) < 1:
         raise PictureProblem("it has no pixels")
     return (height, width) if turned else (width, height)
+
+
+def _is_cut_off(path: Path, kind: str) -> bool:
+    """Whether the end mark of the file's kind is missing; other data may follow the mark."""
+    with path.open("rb") as file:
+        if kind == "WEBP":
+            length = int.from_bytes(file.read(8)[4:], "little") + 8
+            return file.seek(0, 2) < length
+        mark = _END_MARKS.get(kind)
+        if mark is None:
+            return False
+        file.seek(max(file.seek(0, 2) - _TAIL_BYTES, 0))
+        return mark not in file.read()
 
 
 def _what_it_is(path: Path) -> str:

@@ -1,261 +1,248 @@
-"""What a job will do, foretold: modules, parameters, file, buckets, steps, memory.
+"""Everything a job will do, in numbers: what `plan` prints and the window always shows.
 
-`summarize` loads no weights and, without pictures, takes a few milliseconds: the window calls it at
-every change, and `plan --json` prints the same.
+Without pictures it takes a few milliseconds, so that it can run at every keystroke.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.plan.buckets import Size
+from engine.plan.buckets import BucketRules, Size, parse_resolution, rules_of
 from engine.plan.detect import ModelFacts
 from engine.plan.folders import Picture
-from engine.plan.memory import BYTES, MemoryEstimate, estimate
+from engine.plan.memory import Memory, estimate
+from engine.plan.notes import notes_on
 from engine.plan.order import Order
-from engine.plan.ranks import place
+from engine.plan.ranks import FileRanks, place
 from engine.plan.site import Placement, Site
-from engine.plan.sites import ModelShape, sites_of
+from engine.plan.sites import sites_of
 from engine.plan.steps import NothingToTrain, run_length
 from engine.schema.architectures import ARCHITECTURES
 from engine.schema.job import Job
 from engine.schema.lr_weights import LrWeightError
 
-_HEADER_BYTES_A_TENSOR = 130
-_METADATA_BYTES = 6000
-MUCH_CROPPED = 0.2  # share of a picture that is worth a note
+_FILE_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+_HEADER_BYTES = 3 * 90  # three entries of an adapter in the file's header, without their names
+_METADATA_BYTES = 4096
 
 
 @dataclass(frozen=True)
-class Share:
-    """What one part or block of the model gets; `possible` counts its modules, trained or not."""
+class Part:
+    """A model with adapters: how many of its layers are trained, of all that could be."""
 
-    name: str
+    component: str
     modules: int
-    possible: int
+    modules_of: int
     parameters: int
 
 
 @dataclass(frozen=True)
-class PictureCounts:
-    """Pictures of all enabled folders."""
+class Block:
+    """A block of the denoiser; ranks are 0 where nothing is trained."""
+
+    index: int
+    name: str
+    modules: int
+    parameters: int
+    rank: int
+    conv_rank: int
+    lr_factor: float
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket with pictures in it; the loss is the mean share that cropping cuts off."""
+
+    size: Size
+    pictures: int
+    samples: int  # in the first epoch
+    crop_loss: float
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of the job, and the run that they make.
+
+    `problem` says why there can be no step; then all counts of steps are 0.
+    """
 
     found: int
     unusable: int
     trained: int
     regularization: int
     held_out: int
-    without_caption: int
-
-
-@dataclass(frozen=True)
-class StepCounts:
-    """Lengths; a step is one optimizer update."""
-
     samples_per_epoch: int
     batches_per_epoch: int
     steps_per_epoch: int
     epochs: int
     total_steps: int
-
-
-@dataclass(frozen=True)
-class BucketCount:
-    """One bucket: its size in pixels, its samples in an epoch, the mean share cut off."""
-
-    width: int
-    height: int
-    samples: int
-    crop_loss: float
+    buckets: tuple[Bucket, ...]
+    problem: str = ""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything foretold of a job. What needs pictures is None until they are known."""
+    """What the job will do.
+
+    Attributes:
+        modules, modules_of: adapters, of all places for one.
+        parameters: trained numbers.
+        file_bytes: size of a saved adapter file.
+        parts, blocks: the same by model and by block of the denoiser.
+        memory: the estimate.
+        pictures: None while they are not known.
+        notes: what a person should know, in sentences.
+    """
 
     architecture: str
     modules: int
-    modules_possible: int
+    modules_of: int
     parameters: int
     file_bytes: int
-    parts: tuple[Share, ...]  # IN, MID, OUT and the text encoders
-    blocks: tuple[Share, ...]  # in the order of block_dims
-    ranks: dict[int, int]  # rank → modules that have it
-    memory: MemoryEstimate
-    pictures: PictureCounts | None = None
-    steps: StepCounts | None = None
-    buckets: tuple[BucketCount, ...] = ()
-    notes: tuple[str, ...] = ()
-    nothing: str = ""  # why there is no step, empty if there are some or it is not known
+    parts: tuple[Part, ...]
+    blocks: tuple[Block, ...]
+    memory: Memory
+    pictures: Pictures | None
+    notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as plain objects for `json.dumps`."""
-        data = asdict(self)
-        data["ranks"] = {str(rank): count for rank, count in self.ranks.items()}
-        data["memory"] |= {"low": self.memory.low, "high": self.memory.high}
-        return data
+        """The plan as JSON values, with the memory's bounds."""
+        content = asdict(self)
+        content["memory"] |= {"low": self.memory.low, "high": self.memory.high}
+        return content
 
 
 def summarize(
-    job: Job, facts: ModelFacts | None = None, pictures: Sequence[Picture] | None = None
+    job: Job,
+    facts: ModelFacts | None = None,
+    pictures: Sequence[Picture] | None = None,
+    *,
+    file_ranks: FileRanks | None = None,
+    world: int = 1,
 ) -> Plan:
-    """Foretell what a job will do; `facts` give the model's own sizes where they differ."""
+    """Foretell a job.
+
+    Args:
+        job: the job; values that are wrong stand at their defaults (see `check`).
+        facts: what was seen of the base model; None takes the published sizes.
+        pictures: what `pictures_of` found; None while it is not known.
+        file_ranks: ranks of `network.start_from`, for the option "ranks of that file".
+        world: how many processes train together.
+    """
     architecture = job.model.architecture
-    shape = facts.shape if facts is not None and facts.architecture == architecture else None
-    sites = sites_of(architecture, shape)
-    placements = _placements(job, sites)
-    plan = Plan(
+    fits = facts is not None and facts.architecture == architecture
+    sites = sites_of(architecture, facts.shape if facts is not None and fits else None)
+    placements = _placements(job, sites, architecture, file_ranks)
+    order = Order(job, pictures, world) if pictures is not None else None
+    largest = _largest(rules_of(job.dataset), order, job)
+    return Plan(
         architecture=architecture,
         modules=len(placements),
-        modules_possible=sum(site.kind != "norm" for site in sites),
+        modules_of=len(sites),
         parameters=sum(p.site.parameters(p.rank) for p in placements),
         file_bytes=_file_bytes(job, placements),
-        parts=_parts(architecture, sites, placements),
-        blocks=_blocks(architecture, sites, placements),
-        ranks=dict(sorted(Counter(p.rank for p in placements).items())),
-        memory=estimate(job, placements, shape),
+        parts=_parts(sites, placements),
+        blocks=_blocks(architecture, placements),
+        memory=estimate(job, facts if fits else None, sites, placements, largest),
+        pictures=_pictures(job, order) if order is not None else None,
+        notes=tuple(notes_on(job, facts, order)),
     )
-    return plan if pictures is None else _with_pictures(plan, job, pictures, shape)
 
 
-def _placements(job: Job, sites: Sequence[Site]) -> tuple[Placement, ...]:
+def _placements(
+    job: Job, sites: tuple[Site, ...], architecture: str, file_ranks: FileRanks | None
+) -> tuple[Placement, ...]:
     try:
-        return place(job.network, sites, job.model.architecture)
-    except LrWeightError:  # told as a problem of its field
-        bare = job.network.model_copy(
-            update={"down_lr_weight": None, "mid_lr_weight": None, "up_lr_weight": None}
+        return place(job.network, sites, architecture, file_ranks)
+    except LrWeightError:  # told at its field by the check; the rest can still be shown
+        plain = {"down_lr_weight": None, "mid_lr_weight": None, "up_lr_weight": None}
+        return place(job.network.model_copy(update=plain), sites, architecture, file_ranks)
+
+
+def _parts(sites: Sequence[Site], placements: Sequence[Placement]) -> tuple[Part, ...]:
+    counts, parameters = Counter[str](), Counter[str]()
+    for placement in placements:
+        counts[placement.site.component] += 1
+        parameters[placement.site.component] += placement.site.parameters(placement.rank)
+    every = Counter(site.component for site in sites)
+    return tuple(Part(c, counts[c], n, parameters[c]) for c, n in every.items())
+
+
+def _blocks(architecture: str, placements: Sequence[Placement]) -> tuple[Block, ...]:
+    by_block: dict[int, list[Placement]] = defaultdict(list)
+    for placement in placements:
+        if placement.site.block is not None:
+            by_block[placement.site.block].append(placement)
+    blocks = []
+    for index, about in enumerate(ARCHITECTURES[architecture].blocks):
+        here = by_block[index]
+        plain = [p.rank for p in here if p.site.kernel == (1, 1)]
+        conv = [p.rank for p in here if p.site.kernel != (1, 1)]
+        blocks.append(
+            Block(
+                index=index,
+                name=about.name,
+                modules=len(here),
+                parameters=sum(p.site.parameters(p.rank) for p in here),
+                rank=max(plain, default=0),
+                conv_rank=max(conv, default=0),
+                lr_factor=here[0].lr_factor if here else 0.0,
+            )
         )
-        return place(bare, sites, job.model.architecture)
+    return tuple(blocks)
 
 
 def _file_bytes(job: Job, placements: Sequence[Placement]) -> int:
-    """Tensors at the file's precision, three to an adapter, with their names and the metadata."""
-    each = BYTES[job.output.precision]
-    numbers = sum(p.site.parameters(p.rank) for p in placements) * each
-    tensors = 3 * len(placements)
-    metadata = _METADATA_BYTES if job.output.metadata.write else 1000
-    return numbers + len(placements) * 4 + tensors * _HEADER_BYTES_A_TENSOR + metadata
+    width = _FILE_BYTES[job.output.precision]
+    numbers = sum(p.site.parameters(p.rank) for p in placements)
+    header = sum(3 * len(p.site.name) + _HEADER_BYTES for p in placements)
+    return numbers * width + 4 * len(placements) + header + _METADATA_BYTES
 
 
-def _parts(
-    architecture: str, sites: Sequence[Site], placements: Sequence[Placement]
-) -> tuple[Share, ...]:
-    about = ARCHITECTURES[architecture]
-    encoders = dict(
-        zip(("text_encoder", "text_encoder_2", "text_encoder_3"), about.text_encoders, strict=False)
-    )
-
-    def part(site: Site) -> str:
-        if site.component != "denoiser":
-            return encoders.get(site.component, site.component)
-        return "other" if site.block is None else about.blocks[site.block].part
-
-    names = ["IN", "MID", "OUT", "other", *encoders.values()]
-    possible = Counter(part(site) for site in sites if site.kind != "norm")
-    modules = Counter(part(p.site) for p in placements)
-    parameters: Counter[str] = Counter()
-    for p in placements:
-        parameters[part(p.site)] += p.site.parameters(p.rank)
-    return tuple(
-        Share(name, modules[name], possible[name], parameters[name])
-        for name in names
-        if possible[name]
-    )
+def _largest(rules: Sequence[BucketRules], order: Order | None, job: Job) -> Size:
+    """The bucket with most pixels that will be trained."""
+    if order is not None and order.entries:
+        return max((e.fit.bucket for e in order.entries), key=lambda b: b[0] * b[1])
+    sizes = [parse_resolution(text) for text in job.dataset.resolution]
+    return max(sizes, key=lambda s: s[0] * s[1])
 
 
-def _blocks(
-    architecture: str, sites: Sequence[Site], placements: Sequence[Placement]
-) -> tuple[Share, ...]:
-    possible = Counter(s.block for s in sites if s.block is not None and s.kind != "norm")
-    modules = Counter(p.site.block for p in placements)
-    parameters: Counter[int | None] = Counter()
-    for p in placements:
-        parameters[p.site.block] += p.site.parameters(p.rank)
-    return tuple(
-        Share(block.name, modules[i], possible[i], parameters[i])
-        for i, block in enumerate(ARCHITECTURES[architecture].blocks)
-    )
-
-
-def _with_pictures(
-    plan: Plan, job: Job, pictures: Sequence[Picture], shape: ModelShape | None
-) -> Plan:
-    order = Order(job, pictures)
-    steps, nothing = None, ""
+def _pictures(job: Job, order: Order) -> Pictures:
+    folders = job.dataset.folders
+    used = {entry.picture_index: entry.folder_index for entry in order.entries}
+    regular = sum(folders[f].role == "regularization" for f in used.values())
+    unusable = sum(not picture.usable for picture in order.pictures)
+    problem, per_epoch, epochs, total = "", 0, 0, 0
     try:
         length = run_length(job.training, order)
-        steps = StepCounts(
-            order.samples_in(1), order.batches_in(1), length.steps_per_epoch,
-            length.total_epochs, length.total_steps,
-        )  # fmt: skip
-    except NothingToTrain as problem:
-        nothing = str(problem)
-    roles = Counter(
-        job.dataset.folders[i].role
-        for i in (pictures[entry.picture_index].folder_index for entry in _once(order))
-    )
-    counts = PictureCounts(
-        found=len(pictures),
-        unusable=sum(not p.usable for p in pictures),
-        trained=roles["train"],
-        regularization=roles["regularization"],
+        per_epoch, epochs, total = length.steps_per_epoch, length.total_epochs, length.total_steps
+    except NothingToTrain as error:
+        problem = str(error)
+    return Pictures(
+        found=len(order.pictures),
+        unusable=unusable,
+        trained=len(used) - regular,
+        regularization=regular,
         held_out=len(order.validation),
-        without_caption=sum(p.usable and not p.caption.strip() for p in pictures),
-    )
-    return replace(
-        plan,
-        pictures=counts,
-        steps=steps,
-        nothing=nothing,
+        samples_per_epoch=order.samples_in(1),
+        batches_per_epoch=order.batches_in(1),
+        steps_per_epoch=per_epoch,
+        epochs=epochs,
+        total_steps=total,
         buckets=_buckets(order),
-        notes=_notes(job, order, pictures),
+        problem=problem,
     )
 
 
-def _once(order: Order) -> list[Any]:
-    """The first entry of each picture: one resolution of it."""
-    return list({entry.picture_index: entry for entry in order.entries}.values())
-
-
-def _buckets(order: Order) -> tuple[BucketCount, ...]:
-    samples: Counter[Size] = Counter()
-    for step in order.epoch(1).steps:
-        for rank in step.ranks:
-            for micro in rank:
-                samples[micro.bucket] += len(micro.samples)
-    losses: dict[Size, list[float]] = defaultdict(list)
+def _buckets(order: Order) -> tuple[Bucket, ...]:
+    samples = order.bucket_samples(1)
+    members: dict[Size, list[float]] = defaultdict(list)
     for entry in order.entries:
-        losses[entry.fit.bucket].append(entry.fit.loss)
+        members[entry.fit.bucket].append(entry.fit.loss)
     return tuple(
-        BucketCount(w, h, samples[w, h], sum(losses[w, h]) / len(losses[w, h]))
-        for w, h in sorted(losses)
+        Bucket(size, len(losses), samples[size], sum(losses) / len(losses))
+        for size, losses in sorted(members.items())
     )
-
-
-def _notes(job: Job, order: Order, pictures: Sequence[Picture]) -> tuple[str, ...]:
-    """What a person should know of single pictures, gathered into a line each."""
-    notes = []
-    cropped = [pictures[e.picture_index] for e in order.entries if e.fit.loss > MUCH_CROPPED]
-    if cropped:
-        notes.append(
-            f"{_names(cropped)} lose more than {MUCH_CROPPED:.0%} by cropping: no bucket has "
-            "their shape."
-        )
-    least = job.dataset.bucket_min
-    small = [p for p in pictures if p.usable and min(p.size) < least]
-    if small and job.dataset.buckets:
-        grown = "they are enlarged" if job.dataset.upscale else "they are trained at their size"
-        notes.append(f"{_names(small)} are smaller than {least} pixels; {grown}.")
-    twins = [p for p in pictures if p.twin]
-    if twins:
-        notes.append(f"{_names(twins)} are copies of each other, byte for byte.")
-    return tuple(notes)
-
-
-def _names(pictures: Sequence[Picture]) -> str:
-    names = list(dict.fromkeys(p.path.name for p in pictures))
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
