@@ -77,6 +77,9 @@ class Document(QObject):
 
     def set_many(self, pairs: Sequence[tuple[str, Any]], text: str) -> None:
         """Set several values as one step of undo."""
+        for path, value in pairs:
+            if path == "model.architecture":
+                self.set_architecture(value)
         pairs = [(p, copy.deepcopy(v)) for p, v in pairs if self.get(p) != v or not _known(p)]
         if pairs:
             former = [(path, copy.deepcopy(self.get(path))) for path, _ in pairs]
@@ -251,6 +254,15 @@ class Document(QObject):
                     value = None
                 set_at(whole, path, value)
         self.undo_stack.push(ReplaceEdit(self, Snapshot(preset, whole), self.snapshot(), text))
+
+    def start_new(self, preset: Preset) -> None:
+        """A new job from a preset as one step; the base model stays, as it is mostly the same."""
+        data = base_data(preset)
+        for path in ("model.path", "model.vae"):
+            set_at(data, path, self.get(path))
+        text = self.tr("new job")
+        self.undo_stack.push(ReplaceEdit(self, Snapshot(preset, data), self.snapshot(), text))
+        self.mark_saved(None)
 
     def mark_saved(self, path: Path | None) -> None:
         """Say that the job as it is now is in the file `path`; None: in no file of its own."""

@@ -43,7 +43,7 @@ class ToolBar(QWidget):
         self.architecture = ChoiceBox(labels, self, bold=True)
         self.architecture.setAccessibleName(self.tr("Architecture"))
         self.architecture.setMinimumWidth(150)
-        self.architecture.edited.connect(self.architecture_chosen)
+        self.architecture.edited.connect(self.architecture_chosen.emit)
         self._labels.append(Label(self.tr("Preset"), "text2", SMALL, self))
         self.preset = ChoiceBox((), self, bold=True)
         self.preset.setAccessibleName(self.tr("Preset"))

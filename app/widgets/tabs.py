@@ -55,6 +55,10 @@ class TabRow(QWidget):
         """The tabs in order."""
         return [tab.key for tab in self._tabs]
 
+    def title(self, key: str) -> str:
+        """The word on a tab."""
+        return next(tab.title for tab in self._tabs if tab.key == key)
+
     @property
     def current(self) -> str:
         """The key of the chosen tab."""

@@ -1,0 +1,124 @@
+"""`python main.py`: opens the window."""
+
+from __future__ import annotations
+
+import argparse
+import locale
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QCoreApplication, QLocale, Qt, QTimer
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
+
+from app.document import Document
+from app.icons import icon
+from app.preset_store import PresetStore
+from app.session import Session
+from app.settings import Settings, places
+from app.single_instance import SingleInstance
+from app.theme import switch
+from app.window import MainWindow
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of `python main.py` without a command."""
+    made = argparse.ArgumentParser(
+        prog="main.py",
+        description="Open the window.",
+        epilog="Example: main.py --job a.toml",
+    )
+    made.add_argument("--job", type=Path, metavar="FILE", help="open a job file or preset")
+    made.add_argument("--run", type=Path, metavar="DIR", help="show a run folder")
+    made.add_argument("--start", action="store_true", help="train the job at once")
+    made.add_argument("--demo", action="store_true", help="train the demo adapter")
+    return made
+
+
+def make_application(arguments: Sequence[str] = ()) -> QApplication:
+    """The QApplication with theme, locale and pass-through scaling."""
+    QGuiApplication.setHighDpiScaleFactorRoundingPolicy(
+        Qt.HighDpiScaleFactorRoundingPolicy.PassThrough
+    )
+    QCoreApplication.setApplicationName("Graft")
+    QGuiApplication.setDesktopFileName("graft")
+    app = QApplication.instance()
+    if not isinstance(app, QApplication):
+        app = QApplication(["graft", *arguments])
+    locale.setlocale(locale.LC_NUMERIC, "C")  # QApplication takes it from the environment
+    QLocale.setDefault(QLocale.c())  # numbers to type are in C form (spec: gui 3.5)
+    return app
+
+
+def make_window(settings: Settings | None = None, store: PresetStore | None = None) -> MainWindow:
+    """The window with the last session in it; pages come by `furnish`."""
+    settings = settings or Settings()
+    store = store or PresetStore(places().presets)
+    switch().apply(settings.get("theme", "system"), settings.get("text_percent", 100))
+    document = Document(store.default("sd1"))
+    session = Session(document, store, places().session)
+    session.restore()
+    window = MainWindow(document, settings, store, session)
+    window.setWindowIcon(icon("mark", "accent", 64))
+    return window
+
+
+def main(argv: Sequence[str] = ()) -> int:
+    """Open the window and stay until it is closed; 0 done, 2 wrong use."""
+    options = parser().parse_args(list(argv))
+    app = make_application()
+    instance = SingleInstance(places().state)
+    if not instance.claim():
+        handed = [str(Path(a).resolve()) if Path(a).exists() else a for a in argv]
+        if instance.hand_over(handed):
+            return 0
+        sys.stderr.write("Graft is open already, but does not answer.\n")
+        return 1
+    window = make_window()
+    instance.asked.connect(lambda arguments: _take_arguments(window, arguments))
+    window.show()
+    QTimer.singleShot(0, window, lambda: _furnish_and_act(window, options))
+    code = app.exec()
+    instance.release()
+    return code
+
+
+def _furnish_and_act(window: MainWindow, options: argparse.Namespace) -> None:
+    """Add the pages after the first paint, then do what the arguments ask."""
+    from app.process import EngineCommand
+    from app.runs import RunController
+    from app.training_room import TrainingRoom
+
+    command = EngineCommand.of_this_install()
+    runs = RunController(places().state, command, window)
+    room = TrainingRoom(window, runs, command)
+    window.setProperty("room", room)
+    if options.job:
+        room.files.open_job(options.job)
+    if options.run:
+        room.open_run(options.run)
+    if options.demo:
+        room.run_demo()
+    elif options.start:
+        window.train()
+
+
+def _take_arguments(window: MainWindow, arguments: list[str]) -> None:
+    """Do what a second start was asked to, and come to the front."""
+    window.show()
+    window.raise_()
+    window.activateWindow()
+    room = window.property("room")
+    if room is None or not arguments:
+        return
+    try:
+        options = parser().parse_args(arguments)
+    except SystemExit:  # argparse leaves on wrong use; the second start has told already
+        return
+    if options.job:
+        room.files.open_job(options.job)
+    if options.run:
+        room.open_run(options.run)
+    if options.demo:
+        room.run_demo()

@@ -1,0 +1,76 @@
+"""One window a person: a second start hands its file over and leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QLockFile, QObject, Signal
+from PySide6.QtNetwork import QLocalServer, QLocalSocket
+
+WAIT_MS = 1500
+
+
+class SingleInstance(QObject):
+    """Holds the lock and listens for later starts.
+
+    Signals:
+        asked: the arguments of a second start.
+    """
+
+    asked = Signal(list)
+
+    def __init__(self, folder: Path, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._name = "graft-" + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+        self._lock = QLockFile(str(folder / "window.lock"))
+        self._lock.setStaleLockTime(0)  # a lock is stale only when its process is gone
+        self._server = QLocalServer(self)
+        self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
+        self._server.newConnection.connect(self._on_new_connection)
+
+    def claim(self) -> bool:
+        """Become the one instance; False if another one lives."""
+        if not self._lock.tryLock(0):
+            return False
+        QLocalServer.removeServer(self._name)
+        self._server.listen(self._name)
+        return True
+
+    def hand_over(self, arguments: Sequence[str]) -> bool:
+        """Send this start's arguments to the living instance."""
+        socket = QLocalSocket()
+        socket.connectToServer(self._name)
+        if not socket.waitForConnected(WAIT_MS):
+            return False
+        socket.write(json.dumps(list(arguments)).encode() + b"\n")
+        sent = socket.waitForBytesWritten(WAIT_MS)
+        socket.disconnectFromServer()
+        return sent
+
+    def _on_new_connection(self) -> None:
+        socket = self._server.nextPendingConnection()
+        if socket is None:
+            return
+
+        def read() -> None:
+            if not socket.canReadLine():
+                return
+            try:
+                arguments = json.loads(socket.readLine().data())
+            except (json.JSONDecodeError, UnicodeDecodeError):
+                arguments = []
+            self.asked.emit([str(a) for a in arguments if isinstance(a, str)])
+            socket.deleteLater()
+
+        socket.readyRead.connect(read)
+        if socket.bytesAvailable():
+            read()
+
+    def release(self) -> None:
+        """Let the next start in."""
+        self._server.close()
+        self._lock.unlock()

@@ -1,0 +1,271 @@
+"""Joins the window with runs, engine set-up and the pages; made after the first paint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QCloseEvent
+
+from app.dataset_page import DatasetPage
+from app.dialogs import ask
+from app.engine_setup import EngineSetup
+from app.field_text import FieldText
+from app.file_commands import FileCommands
+from app.first_run_page import FirstRunPage
+from app.help_pages import HelpPages
+from app.menus import Menus
+from app.plan_page import PlanPage
+from app.process import EngineCommand
+from app.runs import RunController
+from app.setup_page import SetupPage
+from app.training_views import TrainingViews
+from app.widgets.notice import Notice
+from app.window import MainWindow
+from engine.schema.job_file import read_toml
+from engine.schema.problem import JobError
+
+if TYPE_CHECKING:
+    from app.run_model import RunModel
+
+DEMO_JOB = Path(__file__).resolve().parent.parent / "resources" / "demo" / "job.toml"
+
+
+class TrainingRoom(QObject):
+    """Owns the controller and the pages, and carries their wishes to and fro."""
+
+    def __init__(
+        self,
+        window: MainWindow,
+        runs: RunController,
+        command: EngineCommand | None = None,
+    ) -> None:
+        super().__init__(window)
+        self.window, self.runs = window, runs
+        self.setup = EngineSetup(command, self)
+        self._starts_when_ready: Callable[[], object] | None = None
+        self._leaving = False
+        self._add_pages(runs)
+        self.files = FileCommands(window)
+        self.help = HelpPages(window, command)
+        self.texts = FieldText(window)
+        self.menus = Menus(window, self.files, self.texts, self.help, self._send, self.run_demo)
+        self.menus.add_pages()
+        self._connect()
+        window.plan_model.start()
+        self.setup.check()
+        self._on_runs()
+        self._offer_interrupted()
+        window.work.show_page(str(window.settings.get("tab", "plan")) or "plan")
+        self._greet()
+
+    def _add_pages(self, runs: RunController) -> None:
+        window = self.window
+        self.dataset = DatasetPage(window.document)
+        self.plan_page = PlanPage(window.document, window.plan_model)
+        self.views = TrainingViews(runs, self)
+        window.add_page("dataset", self.tr("Dataset"), self.dataset, scrolls=False)
+        window.add_page("plan", self.tr("Plan"), self.plan_page)
+        for key, title, page in self.views.pages:
+            window.add_page(key, title, page, scrolls=False)
+        window.work.set_top(self.views.panel)
+        self.first_run = FirstRunPage(self.setup)
+        self.setup_page = SetupPage(self.setup)
+
+    def _connect(self) -> None:
+        window, views, runs = self.window, self.views, self.runs
+        say_trouble = self._say_trouble
+        window.train_asked.connect(lambda data: self._when_ready(lambda: runs.start(data)))
+        window.queue_asked.connect(runs.enqueue)
+        window.closing.connect(self._on_closing)
+        window.plan_model.pictures_changed.connect(self._show_pictures)
+        self.dataset.rescan_asked.connect(window.plan_model.look_again)
+        self.dataset.folder_asked.connect(self.files.add_folder)
+        self.dataset.trouble.connect(say_trouble)
+        self.plan_page.field_asked.connect(window.form.focus_field)
+        views.page_asked.connect(self._show_page)
+        views.field_asked.connect(window.form.focus_field)
+        views.change_asked.connect(window.document.set)
+        views.job_asked.connect(self.files.take_job)
+        views.trouble.connect(say_trouble)
+        for signal in (runs.queue_changed, runs.run_started, runs.run_ended):
+            signal.connect(self._on_runs)
+        self.files.run_asked.connect(self.open_run)
+        self.files.inspect_asked.connect(self.help.inspect)
+        self.first_run.demo_asked.connect(self.run_demo)
+        self.first_run.folder_asked.connect(self.files.add_folder)
+        self.first_run.job_asked.connect(self.files.open)
+        self.first_run.setup_asked.connect(self._show_setup)
+        self.setup_page.left.connect(self._leave_setup)
+        self.setup.changed.connect(self._on_setup)
+        window.form.attended.connect(self._on_attended)
+
+    # -- what is seen ----------------------------------------------------------------------
+
+    def _say_trouble(self, words: str) -> None:
+        self.window.say(words, trouble=True)
+
+    def _show_page(self, key: str) -> None:
+        self.window.work.hide_overlay()
+        self.window.work.show_page(key)
+        self.window.refresh()
+
+    def _show_pictures(self) -> None:
+        pictures = self.window.plan_model.pictures or []
+        problems = [p for p in self.window.document.problems if p.path.startswith("dataset.fo")]
+        words = problems[0].message if problems and not pictures else ""
+        self.dataset.show_pictures(pictures, words)
+        self.window.work.tabs.set_count("dataset", str(len(pictures)) if pictures else "")
+
+    def _on_attended(self, path: str) -> None:
+        """While nothing trains, the page that belongs to the field in focus comes forward."""
+        form = self.window.form
+        if self.runs.shown is not None or path != form.focused_path:
+            return
+        here = self.window.work.current
+        if path.startswith("network.") and here == "dataset":
+            self.window.work.show_page("plan")
+
+    def _greet(self) -> None:
+        """Show the three ways to begin while there is nothing to begin with."""
+        document = self.window.document
+        empty = not document.get("model.path") and not document.get("dataset.folders")
+        if empty and self.runs.shown is None:
+            self.window.form.set_folded(
+                ("network", "training", "optimizer", "objective", "samples", "output", "launch")
+            )
+            self.window.work.show_overlay(self.first_run)
+            document.changed.connect(self._leave_greeting)
+            document.replaced.connect(self._leave_greeting)
+        self.window.refresh()
+
+    def _leave_greeting(self, _paths: object = None) -> None:
+        document = self.window.document
+        if self.window.work.overlay is self.first_run and (
+            document.get("model.path") and document.get("dataset.folders")
+        ):
+            self.window.work.hide_overlay()
+            self.window.form.set_folded(())
+            self.window.refresh()
+
+    def open_run(self, directory: Path) -> None:
+        """Show a run folder: finished, crashed or running."""
+        self.runs.open_run(directory)
+        self._show_page("progress")
+
+    # -- runs ------------------------------------------------------------------------------
+
+    def _on_runs(self, _run: RunModel | None = None) -> None:
+        self.window.set_runs(busy=self.runs.is_busy, waiting=len(self.runs.queue))
+        self.menus.set_running(self.runs.is_busy)
+        if self._leaving and not self.runs.is_busy:
+            self.window.close()
+
+    def _send(self, word: str) -> None:
+        """Send a word to the engine; the pause key goes on with a paused run."""
+        running = self.runs.running
+        if running is None:
+            return
+        if word == "pause" and running.phase_name == "paused":
+            word = "resume"
+        self.runs.send(word)  # pyright: ignore[reportArgumentType]
+
+    def run_demo(self) -> None:
+        """Train the demo adapter; the job being edited stays as it is."""
+        try:
+            data = read_toml(DEMO_JOB)
+        except JobError as error:
+            self.window.say(str(error), trouble=True)
+            return
+        root = DEMO_JOB.parent
+        data["model"]["path"] = str(root / data["model"]["path"])
+        for folder in data["dataset"]["folders"]:
+            folder["path"] = str(root / folder["path"])
+        self._when_ready(lambda: self.runs.start(data))
+
+    def _offer_interrupted(self) -> None:
+        for run in self.runs.interrupted_runs():
+            directory = Path(run.directory)
+            acts: list[tuple[str, Callable[[], object]]] = [
+                (self.tr("Show"), lambda d=directory: self.open_run(d))
+            ]
+            if run.resume_step is not None:
+                words = self.tr("Resume from step %s") % f"{run.resume_step:,}"
+                acts.insert(0, (words, lambda d=directory: self._resume(d)))
+            said = self.tr("%s was interrupted at step %s of %s.") % (
+                run.name, f"{run.step:,}", f"{run.total_steps:,}",
+            )  # fmt: skip
+            notice = Notice(said, "warning", acts, self.window.work)
+            notice.closed.connect(self.runs.forget_interrupted)
+            self.window.work.add_notice(notice)
+
+    def _resume(self, directory: Path) -> None:
+        self._when_ready(lambda: self.runs.resume(directory))
+
+    # -- the engine's packages -------------------------------------------------------------
+
+    def _when_ready(self, act: Callable[[], object]) -> None:
+        """Act now, or after the engine has been installed."""
+        if self.setup.is_ready or self.setup.status.state == "unknown":
+            self.window.work.hide_overlay()
+            act()
+            return
+        self._starts_when_ready = act
+        if not self.setup.is_working:
+            self.setup.install()
+        self._show_setup()
+
+    def _show_setup(self) -> None:
+        self.window.work.show_overlay(self.setup_page)
+        self.window.refresh()
+
+    def _leave_setup(self) -> None:
+        self.window.work.hide_overlay()
+        self._greet()
+
+    def _on_setup(self) -> None:
+        status = self.setup.status
+        ready = self.setup.is_ready or status.state in ("unknown", "absent")
+        words = self.tr("Installing the engine") if self.setup.is_working else status.message
+        self.window.set_engine(ready=ready, words=words or self.tr("Engine not installed"))
+        if self.setup.is_ready and self._starts_when_ready is not None:
+            act, self._starts_when_ready = self._starts_when_ready, None
+            self.window.work.hide_overlay()
+            act()
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def _on_closing(self, event: QCloseEvent) -> None:
+        if self.runs.is_busy:
+            event.ignore()
+            self._ask_about_run()
+        elif self.window.document.is_dirty and not self._leaving:
+            event.ignore()
+            self.files.keep_or(self._leave)
+        elif event.isAccepted():
+            self.dataset.close_down()
+            self.setup.stop()
+
+    def _leave(self) -> None:
+        self._leaving = True
+        self.window.close()
+
+    def _ask_about_run(self) -> None:
+        def stop() -> None:
+            self._leaving = True
+            self.runs.send("stop")
+            self.window.say(self.tr("Saving; the window closes when the run has stopped."))
+
+        ask(
+            self.window,
+            self.tr("A run is training"),
+            self.tr(
+                "Keep it running without the window, or stop it: it saves first and can be resumed."
+            ),
+            [
+                (self.tr("Keep running"), "secondary", self.window.hide),
+                (self.tr("Stop and save"), "primary", stop),
+            ],
+        )

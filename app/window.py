@@ -1,0 +1,383 @@
+"""The main window: its areas, what they tell each other, and when Train is on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QEvent, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QResizeEvent
+from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
+
+from app.document import Document
+from app.drop import DropHint, guess
+from app.form_pane import FORM_USUAL, FormPane
+from app.plan_model import PlanModel
+from app.plan_tiles import tiles_of
+from app.preset_store import PresetStore
+from app.session import Session
+from app.settings import Settings
+from app.theme import switch
+from app.tool_bar import ToolBar
+from app.widgets.notice import Notice
+from app.widgets.plan_bar import PlanBar, Standing
+from app.widgets.title_row import TitleRow
+from app.work_area import WorkArea
+from engine.schema.presets import Preset
+
+LEAST = (960, 600)
+USUAL = (1280, 800)
+
+
+class MainWindow(QMainWindow):
+    """Everything in one window; pages of the work area are added by `add_page`.
+
+    Signals:
+        train_asked: the job to train now, as nested data.
+        queue_asked: the job to queue.
+        files_dropped: list of Path.
+        closing: the event; a listener may ignore it.
+    """
+
+    train_asked = Signal(dict)
+    queue_asked = Signal(dict)
+    files_dropped = Signal(list)
+    closing = Signal(object)
+
+    def __init__(
+        self,
+        document: Document,
+        settings: Settings,
+        store: PresetStore,
+        session: Session,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.document, self.settings, self.store = document, settings, store
+        self.session = session
+        self.plan_model = PlanModel(document, self)
+        self._engine_ready, self._engine_words, self._engine_note = True, "", ""
+        self._busy, self._waiting = False, 0
+        self._presets_shown = ""
+        self.setMinimumSize(*LEAST)
+        self.resize(*USUAL)
+        self.setAcceptDrops(True)
+        self._build()
+        self._connect()
+        self.restore_layout()
+        self.refresh()
+
+    def _build(self) -> None:
+        self.title_row = TitleRow(self)
+        self.setMenuWidget(self.title_row)
+        central = QWidget(self)
+        column = QVBoxLayout(central)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        self.tool_bar = ToolBar(central)
+        column.addWidget(self.tool_bar)
+        self.splitter = QSplitter(central)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.setHandleWidth(4)
+        self.pane = FormPane(self.document, self.settings, self.splitter)
+        self.form = self.pane.form
+        self.work = WorkArea(self.splitter)
+        self.splitter.addWidget(self.pane)
+        self.splitter.addWidget(self.work)
+        self.splitter.setStretchFactor(0, 0)
+        self.splitter.setStretchFactor(1, 1)
+        column.addWidget(self.splitter, 1)
+        self.plan_bar = PlanBar(central)
+        column.addWidget(self.plan_bar)
+        self.setCentralWidget(central)
+        self.drop_hint = DropHint(central)
+        self.form.build()
+
+    def _connect(self) -> None:
+        document, bar = self.document, self.tool_bar
+        document.changed.connect(self._refresh_bar)
+        document.replaced.connect(self._on_replaced)
+        document.problems_changed.connect(self._refresh_standing)
+        document.file_changed.connect(self._refresh_title)
+        self.session.saved.connect(lambda _: self._refresh_title())
+        self.session.failed.connect(lambda words: self.say(words, trouble=True))
+        self.plan_model.changed.connect(self._on_plan)
+        bar.architecture_chosen.connect(self.choose_architecture)
+        bar.preset_chosen.connect(self.load_preset)
+        bar.undo.clicked.connect(document.undo_stack.undo)
+        bar.redo.clicked.connect(document.undo_stack.redo)
+        document.undo_stack.canUndoChanged.connect(bar.undo.setEnabled)
+        document.undo_stack.canRedoChanged.connect(bar.redo.setEnabled)
+        document.undo_stack.undoTextChanged.connect(
+            lambda text: bar.undo.setToolTip(self.tr("Undo %s") % text)
+        )
+        document.undo_stack.redoTextChanged.connect(
+            lambda text: bar.redo.setToolTip(self.tr("Redo %s") % text)
+        )
+        bar.train_asked.connect(self.train)
+        bar.queue_asked.connect(self.queue)
+        self.plan_bar.mend_asked.connect(self.show_what_keeps_train_off)
+        self.splitter.handle(1).installEventFilter(self)
+        switch().changed.connect(self._on_theme)
+
+    # -- pages -----------------------------------------------------------------------------
+
+    def add_page(self, key: str, title: str, widget: QWidget, *, scrolls: bool = True) -> None:
+        """Add a page with a tab; `scrolls` puts it into a scroll area."""
+        self.work.add_page(key, title, widget, scrolls=scrolls)
+
+    def say(self, words: str, *, trouble: bool = False) -> None:
+        """Tell something that needs no act."""
+        self.work.toast.say(words, trouble=trouble)
+
+    # -- what is shown ---------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Bring bar, title, marks and standing up to date."""
+        self._refresh_bar()
+        self._refresh_title()
+        self._refresh_standing()
+        self.pane.refresh_marks()
+
+    def _on_replaced(self) -> None:
+        self._presets_shown = ""
+        self.refresh()
+
+    def refresh_presets(self) -> None:
+        """Read the presets anew."""
+        self._presets_shown = ""
+        self._refresh_bar()
+
+    def _refresh_bar(self, _paths: object = None) -> None:
+        document = self.document
+        key = f"{document.architecture}/{document.preset.name}"
+        if key != self._presets_shown:
+            self._presets_shown = key
+            self.tool_bar.architecture.set_value(document.architecture)
+            presets = self.store.all(document.architecture)
+            self.tool_bar.show_presets(presets, document.preset)
+        self.tool_bar.show_changed(len(document.changed_paths()))
+        self.tool_bar.undo.setEnabled(document.undo_stack.canUndo())
+        self.tool_bar.redo.setEnabled(document.undo_stack.canRedo())
+
+    def job_name(self) -> str:
+        """What the job is called: its file, its output, or its first folder."""
+        document = self.document
+        if document.path is not None:
+            return document.path.stem
+        name = str(document.get("output.name") or "").strip()
+        if name:
+            return name
+        folders = document.get("dataset.folders")
+        first = str(folders[0].get("path", "")) if folders else ""
+        return Path(first).name if first else self.tr("New job")
+
+    def _refresh_title(self) -> None:
+        name, document = self.job_name(), self.document
+        if document.path is not None and document.is_dirty:
+            self.title_row.show_job(name, self.tr("changed, not saved to its file"))
+        elif self.session.saved_at:
+            self.title_row.show_job(name, saved_at=self.session.saved_at)
+        else:
+            self.title_row.show_job(name, self.tr("not saved yet"))
+        self.setWindowTitle(f"{name} – Graft")
+        self.setWindowModified(document.is_dirty)
+
+    def _on_plan(self, plan: object) -> None:
+        self.plan_bar.tiles.set_tiles(tiles_of(plan))
+
+    # -- Train -----------------------------------------------------------------------------
+
+    def set_engine(self, *, ready: bool, words: str = "", note: str = "") -> None:
+        """Say whether the engine can train, in words if not, and on which device."""
+        self._engine_ready, self._engine_words, self._engine_note = ready, words, note
+        self._refresh_standing()
+
+    def set_runs(self, *, busy: bool, waiting: int) -> None:
+        """Say whether an engine is at work, and how many jobs wait."""
+        self._busy, self._waiting = busy, waiting
+        self._refresh_standing()
+
+    @property
+    def can_train(self) -> bool:
+        """Whether Train is on."""
+        return not self.document.errors and self._engine_ready
+
+    def _refresh_standing(self) -> None:
+        self.plan_bar.set_standing(self._standing())
+        overlay = self.work.overlay is not None
+        self.tool_bar.show_train(
+            enabled=self.can_train, queues=self._busy, waiting=self._waiting,
+            primary=self.can_train and not overlay,
+        )  # fmt: skip
+        words = "" if self.can_train else self._standing().words
+        self.tool_bar.train.setToolTip(words or self.tr("Train this job now"))
+
+    def _standing(self) -> Standing:
+        paths = {p.path for p in self.document.errors}
+        if paths:
+            empty = all(self.document.get(p) in (None, "", []) for p in paths)
+            count = len(paths)
+            if empty:
+                words = self.tr("%d fields to fill") if count > 1 else self.tr("%d field to fill")
+            else:
+                words = self.tr("%d fields to mend") if count > 1 else self.tr("%d field to mend")
+            return Standing("off", words % count)
+        if self._busy:
+            return Standing("training", self.tr("Training"), self._engine_note)
+        if not self._engine_ready:
+            return Standing("waiting", self._engine_words, self._engine_note)
+        return Standing("ready", self.tr("Ready"), self._engine_note)
+
+    def show_what_keeps_train_off(self) -> None:
+        """Show the wrong fields alone and move to the first."""
+        errors = self.document.errors
+        if not errors:
+            return
+        self.pane.set_folded(False)
+        self.form.finish_building()
+        self.form.show_problems()
+        if any(self.document.get(p.path) not in (None, "", []) for p in errors):
+            self.form.set_filter("mend")
+        order = self.form.marked_paths()
+        wrong = {p.path for p in errors}
+        first = next((p for p in order if p in wrong), errors[0].path)
+        self.form.focus_field(first)
+
+    def train(self) -> None:
+        """Train the job as it is now; where that is not possible, show why."""
+        if self.document.errors:
+            self.show_what_keeps_train_off()
+        elif self._engine_ready:
+            self.session.save_if_waiting()
+            (self.queue_asked if self._busy else self.train_asked).emit(self.document.written())
+
+    def queue(self) -> None:
+        """Put a frozen copy of the job into the queue."""
+        if self.document.errors:
+            self.show_what_keeps_train_off()
+        else:
+            self.queue_asked.emit(self.document.written())
+
+    # -- presets and architecture ----------------------------------------------------------
+
+    def load_preset(self, preset: Preset) -> None:
+        """Apply a preset as one step, and say what changed."""
+        before = self.document.written()
+        self.document.load_preset(preset)
+        count = _differences(before, self.document.written())
+        words = self.tr("%s: %d fields changed") % (preset.name, count)
+        self.work.toast.say(words, self.tr("Undo"), self.document.undo_stack.undo)
+
+    def choose_architecture(self, architecture: str) -> None:
+        """Change the architecture; a preset of the same name is taken where there is one."""
+        name = self.document.preset.name
+        preset = self.store.named(architecture, name) or self.store.default(architecture)
+        self.document.set_architecture(architecture, preset)
+        left = self.document.not_applying()
+        if left:
+            labels = ", ".join(o.hints.label for o in left)
+            words = self.tr("Kept for switching back, without effect here: %s.") % labels
+            self.work.add_notice(Notice(words, "info", parent=self.work))
+
+    # -- layout ----------------------------------------------------------------------------
+
+    def fold_form(self) -> None:
+        """Fold the form to its rail, or open it."""
+        self.pane.set_folded(not self.pane.is_folded)
+        if not self.pane.is_folded:
+            self.reset_splitter()
+
+    def reset_splitter(self) -> None:
+        """The usual widths."""
+        left = self.pane.rail.sizeHint().width() + (
+            FORM_USUAL if self.width() >= 1200 else FORM_USUAL - 48
+        )
+        self.splitter.setSizes([left, max(520, self.width() - left)])
+
+    def restore_layout(self) -> None:
+        """Take up geometry and splitter of the last session, on a screen that is still there."""
+        geometry = self.settings.get_bytes("geometry")
+        if geometry:
+            self.restoreGeometry(geometry)
+        self.pane.fit_to_window(self.width())
+        widths = self.settings.get("splitter", [])
+        if len(widths) == 2:
+            self.splitter.setSizes([int(w) for w in widths])
+        else:
+            self.reset_splitter()
+        self.pane.set_shows_all(self.settings.get("shows_all", False))
+        if self.settings.get("folded", False):
+            self.pane.set_folded(True)
+
+    def save_layout(self) -> None:
+        """Remember geometry, splitter, tab, depth."""
+        self.settings.set_bytes("geometry", self.saveGeometry().data())
+        if not self.pane.is_folded:
+            self.settings.set("splitter", self.splitter.sizes())
+        self.settings.set("folded", self.pane.is_folded)
+        self.settings.set("shows_all", self.form.shows_all)
+        self.settings.set("tab", self.work.current)
+        self.settings.set("theme", switch().choice)
+        self.settings.set("text_percent", switch().text_percent)
+        self.settings.sync()
+
+    def reset_layout(self) -> None:
+        """Everything where it was at the first start."""
+        self.pane.set_folded(False)
+        self.resize(*USUAL)
+        self.reset_splitter()
+
+    def _on_theme(self) -> None:
+        self.pane.fit_to_window(self.width())
+        QTimer.singleShot(0, self, self.update)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Give the rail its words or take them."""
+        super().resizeEvent(event)
+        was = self.pane.rail.is_narrow
+        self.pane.fit_to_window(event.size().width())
+        if was != self.pane.rail.is_narrow and not self.pane.is_folded:
+            self.reset_splitter()
+
+    def eventFilter(self, watched: object, event: QEvent) -> bool:
+        """A double click on the splitter's handle resets it."""
+        if event.type() == QEvent.Type.MouseButtonDblClick:
+            self.reset_splitter()
+            return True
+        return super().eventFilter(watched, event)  # pyright: ignore[reportArgumentType]
+
+    # -- drops and the end -----------------------------------------------------------------
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Name what a drop would do."""
+        paths = [Path(u.toLocalFile()) for u in event.mimeData().urls() if u.isLocalFile()]
+        if paths:
+            self.drop_hint.show_words(guess(paths))
+            event.acceptProposedAction()
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        """Take the words away."""
+        self.drop_hint.hide()
+        super().dragLeaveEvent(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Hand the dropped files on."""
+        self.drop_hint.hide()
+        paths = [Path(u.toLocalFile()) for u in event.mimeData().urls() if u.isLocalFile()]
+        event.acceptProposedAction()
+        self.files_dropped.emit(paths)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Ask the listeners, then remember everything."""
+        self.closing.emit(event)
+        if event.isAccepted():
+            self.session.save()
+            self.save_layout()
+
+
+def _differences(one: object, other: object) -> int:
+    """How many values differ between two nested mappings."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = one.keys() | other.keys()
+        return sum(_differences(one.get(k), other.get(k)) for k in keys)
+    return int(one != other)
