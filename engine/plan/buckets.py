@@ -51,6 +51,7 @@ class BucketRules:
         return math.prod(self.resolution)
 
 
+@lru_cache(maxsize=64)
 def parse_resolution(text: str) -> Size:
     """Read "512" as a square, "512x768" as width and height.
 

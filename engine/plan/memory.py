@@ -12,7 +12,7 @@ kernels' work space are in the upper bound.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,15 +76,15 @@ def estimate(
     facts: ModelFacts | None,
     sites: Sequence[Site],
     placements: Sequence[Placement],
+    trained: int,
     largest: Size,
 ) -> Memory:
-    """Estimate the memory of a run; `largest` is the largest bucket in pixels."""
+    """Estimate a run: `trained` numbers in its adapters, `largest` its largest bucket in pixels."""
     precision = "bf16" if job.training.precision == "auto" else job.training.precision
     weight = BYTES[precision if job.model.weights == "auto" else job.model.weights]
-    trained = sum(p.site.parameters(p.rank) for p in placements)
     own = BYTES[job.training.adapter_precision]
     parts = [
-        _same("picture model", _weights(sites, "denoiser") * weight),
+        _same("picture model", _totals(sites).denoiser * weight),
         _text_encoder(job, facts, sites, weight),
         *_vae(job, facts, largest),
         _same("adapters", trained * own),
@@ -103,20 +103,43 @@ def _same(name: str, size: int, phase: Phase = "always") -> MemoryPart:
     return MemoryPart(name, size, size, phase)
 
 
-def _weights(sites: Iterable[Site], component: str) -> int:
-    """Numbers in the layers that can be adapted: all but a hundredth of a U-Net."""
-    return sum(
-        site.rows * site.columns * math.prod(site.kernel)
-        for site in sites
-        if site.component == component
+@dataclass(frozen=True)
+class _Totals:
+    """Sums over a model's sites that no option changes."""
+
+    denoiser: int  # numbers in the layers that can be adapted: all but a hundredth of a U-Net
+    text_encoder: int
+    transformer: int  # tokens times channels of all transformers
+    resnet: int  # the same of what resnets' convolutions read
+
+
+_KNOWN: dict[int, tuple[Sequence[Site], _Totals]] = {}
+
+
+def _totals(sites: Sequence[Site]) -> _Totals:
+    """Add up, once for each of the last few models (`sites_of` gives the same tuple again)."""
+    known = _KNOWN.get(id(sites))
+    if known is not None and known[0] is sites:
+        return known[1]
+    weights = {"denoiser": 0, "text_encoder": 0}
+    for site in sites:
+        weights[site.component] += site.rows * site.columns * math.prod(site.kernel)
+    totals = _Totals(
+        **weights,
+        transformer=sum(s.tokens * s.rows for s in sites if s.name.endswith("_proj_in")),
+        resnet=sum(s.tokens * s.columns for s in sites if s.family == "resnet_conv"),
     )
+    if len(_KNOWN) > 8:
+        _KNOWN.clear()
+    _KNOWN[id(sites)] = sites, totals
+    return totals
 
 
 def _text_encoder(
     job: Job, facts: ModelFacts | None, sites: Sequence[Site], weight: int
 ) -> MemoryPart:
     shape = facts.shape if facts and facts.shape else SHAPES[job.model.architecture]
-    size = (_weights(sites, "text_encoder") + CLIP_VOCABULARY * shape.text_width) * weight
+    size = (_totals(sites).text_encoder + CLIP_VOCABULARY * shape.text_width) * weight
     leaves = job.dataset.cache_text != "off" and job.network.train == "denoiser"
     return _same("text encoder", size, "encoding" if leaves else "always")
 
@@ -147,14 +170,13 @@ def _activations(
     """What the forward pass keeps for the backward pass."""
     side = ARCHITECTURES[job.model.architecture].resolution
     scale = math.prod(largest) / side**2 * job.training.batch_size
-    transformer = sum(s.tokens * s.rows for s in sites if s.name.endswith("_proj_in"))
-    resnet = sum(s.tokens * s.columns for s in sites if s.family == "resnet_conv")
-    text = sum(
-        (s.rows + s.columns) * job.model.max_tokens
-        for s in {p.site for p in placements if p.site.component == "text_encoder"}
+    totals = _totals(sites)
+    text = job.model.max_tokens * sum(
+        p.site.rows + p.site.columns for p in placements if p.site.component == "text_encoder"
     )
     low, high = (
-        (transformer * t + resnet * r / 2) * scale * width + text * 4 * job.training.batch_size
+        (totals.transformer * t + totals.resnet * r / 2) * scale * width
+        + text * 4 * job.training.batch_size
         for t, r in zip(TRANSFORMER_NUMBERS, RESNET_NUMBERS, strict=True)
     )
     if job.training.gradient_checkpointing:

@@ -136,17 +136,18 @@ def summarize(
     fits = facts is not None and facts.architecture == architecture
     sites = sites_of(architecture, facts.shape if facts is not None and fits else None)
     placements = _placements(job, sites, architecture, file_ranks)
+    numbers = [p.site.parameters(p.rank) for p in placements]
     order = Order(job, pictures, world) if pictures is not None else None
     largest = _largest(rules_of(job.dataset), order, job)
     return Plan(
         architecture=architecture,
         modules=len(placements),
         modules_of=len(sites),
-        parameters=sum(p.site.parameters(p.rank) for p in placements),
-        file_bytes=_file_bytes(job, placements),
-        parts=_parts(sites, placements),
-        blocks=_blocks(architecture, placements),
-        memory=estimate(job, facts if fits else None, sites, placements, largest),
+        parameters=sum(numbers),
+        file_bytes=_file_bytes(job, placements, sum(numbers)),
+        parts=_parts(sites, placements, numbers),
+        blocks=_blocks(architecture, placements, numbers),
+        memory=estimate(job, facts if fits else None, sites, placements, sum(numbers), largest),
         pictures=_pictures(job, order) if order is not None else None,
         notes=tuple(notes_on(job, facts, order)),
     )
@@ -162,20 +163,26 @@ def _placements(
         return place(job.network.model_copy(update=plain), sites, architecture, file_ranks)
 
 
-def _parts(sites: Sequence[Site], placements: Sequence[Placement]) -> tuple[Part, ...]:
-    counts, parameters = Counter[str](), Counter[str]()
-    for placement in placements:
-        counts[placement.site.component] += 1
-        parameters[placement.site.component] += placement.site.parameters(placement.rank)
+def _parts(
+    sites: Sequence[Site], placements: Sequence[Placement], numbers: Sequence[int]
+) -> tuple[Part, ...]:
+    counts = Counter(placement.site.component for placement in placements)
+    parameters = Counter[str]()
+    for placement, number in zip(placements, numbers, strict=True):
+        parameters[placement.site.component] += number
     every = Counter(site.component for site in sites)
     return tuple(Part(c, counts[c], n, parameters[c]) for c, n in every.items())
 
 
-def _blocks(architecture: str, placements: Sequence[Placement]) -> tuple[Block, ...]:
+def _blocks(
+    architecture: str, placements: Sequence[Placement], numbers: Sequence[int]
+) -> tuple[Block, ...]:
     by_block: dict[int, list[Placement]] = defaultdict(list)
-    for placement in placements:
+    parameters = Counter[int]()
+    for placement, number in zip(placements, numbers, strict=True):
         if placement.site.block is not None:
             by_block[placement.site.block].append(placement)
+            parameters[placement.site.block] += number
     blocks = []
     for index, about in enumerate(ARCHITECTURES[architecture].blocks):
         here = by_block[index]
@@ -186,7 +193,7 @@ def _blocks(architecture: str, placements: Sequence[Placement]) -> tuple[Block, 
                 index=index,
                 name=about.name,
                 modules=len(here),
-                parameters=sum(p.site.parameters(p.rank) for p in here),
+                parameters=parameters[index],
                 rank=max(plain, default=0),
                 conv_rank=max(conv, default=0),
                 lr_factor=here[0].lr_factor if here else 0.0,
@@ -195,9 +202,8 @@ def _blocks(architecture: str, placements: Sequence[Placement]) -> tuple[Block, 
     return tuple(blocks)
 
 
-def _file_bytes(job: Job, placements: Sequence[Placement]) -> int:
+def _file_bytes(job: Job, placements: Sequence[Placement], numbers: int) -> int:
     width = _FILE_BYTES[job.output.precision]
-    numbers = sum(p.site.parameters(p.rank) for p in placements)
     header = sum(3 * len(p.site.name) + _HEADER_BYTES for p in placements)
     return numbers * width + 4 * len(placements) + header + _METADATA_BYTES
 
