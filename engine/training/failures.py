@@ -72,7 +72,10 @@ def failure_of(error: BaseException, job: Job | None, step: int = 0) -> Failure:
 def _told_by_a_package(error: BaseException, step: int) -> Failure | None:
     """Errors of the other packages are already in words for the person."""
     from engine.architectures.architecture import ModelProblem
+    from engine.data.cache import CacheProblem
+    from engine.data.loader import DataProblem
     from engine.networks.problem import AdapterProblem
+    from engine.plan.folders import FolderProblem
     from engine.plan.header import FileProblem
 
     if isinstance(error, ModelProblem):
@@ -81,6 +84,12 @@ def _told_by_a_package(error: BaseException, step: int) -> Failure | None:
         )
     if isinstance(error, FileProblem):
         return Failure(kind="file", message=str(error), step=step)
+    if isinstance(error, FolderProblem):
+        return Failure(kind="data", message=str(error), field=error.field, step=step)
+    if isinstance(error, DataProblem):
+        return Failure(kind="data", message=str(error), field="dataset.folders", step=step)
+    if isinstance(error, CacheProblem):
+        return Failure(kind="disk", message=str(error), field="dataset.cache_directory", step=step)
     if isinstance(error, AdapterProblem):
         return Failure(kind="model", message=str(error), field="network", step=step)
     return None

@@ -1,10 +1,11 @@
-"""What the loop is fed with: the pictures found, the order of steps, and their micro-batches."""
+"""The pictures of a run: found, put in order, kept encoded; those that cannot be used are told."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from engine.data.loader import Loader
 from engine.plan.folders import Picture, pictures_of
 from engine.plan.order import Order
 from engine.plan.steps import NothingToTrain, RunLength, run_length
@@ -47,6 +48,36 @@ def find_pictures(job: Job, events: Events, control: Control, world: int = 1) ->
 
     pictures = pictures_of(job.dataset, progress)
     _tell_oddities(pictures, events)
+    return _in_order(job, pictures, world)
+
+
+def keep_encoded(job: Job, found: Found, loader: Loader, events: Events, control: Control) -> Found:
+    """Encode what the job keeps; returns `found` without pictures that turn out to be broken.
+
+    Raises:
+        CacheProblem: the cache folder cannot be used, or the VAE gives no finite numbers.
+        RunError: too many pictures are broken.
+        StopRun: if the person wants to stop; what is encoded on disk stays.
+    """
+    words = {"caching_latents": "Encoding the pictures", "caching_text": "Encoding the captions"}
+
+    def progress(what: str, done: int, total: int) -> None:
+        control.check()
+        events.phase(what, words[what], done, total)
+
+    broken = loader.fill_caches(progress)
+    if not broken:
+        return found
+    pictures = [
+        replace(picture, problem=broken.get(i, picture.problem))
+        for i, picture in enumerate(found.pictures)
+    ]
+    _tell_oddities([pictures[i] for i in broken], events)
+    _refuse_many(pictures)
+    return _in_order(job, pictures, found.order.world)
+
+
+def _in_order(job: Job, pictures: Sequence[Picture], world: int) -> Found:
     order = Order(job, pictures, world)
     try:
         return Found(pictures, order, run_length(job.training, order))
@@ -63,6 +94,11 @@ def _tell_oddities(pictures: Sequence[Picture], events: Events) -> None:
         events.warn(words, str(path))
     if len(odd) > MOST_WARNINGS:
         events.warn(f"{len(odd) - MOST_WARNINGS} more pictures are odd; plan lists them all.")
+    _refuse_many(pictures)
+
+
+def _refuse_many(pictures: Sequence[Picture]) -> None:
+    broken = [p for p in pictures if p.problem]
     if len(broken) > max(MOST_BROKEN, len(pictures) // 100):
         raise RunError(
             Failure(

@@ -54,19 +54,19 @@ def train(job: Job, run: Run, events: Events, control: Control) -> Finished:
         events.emit(failure.model_copy(update={"resumable": bool(find_states(run.states))}))
         return _finish(session, "failed")
     finally:
-        session.feed.close()
+        session.loader.close()
         session.network.detach()
         session.accelerator.end_training()
 
 
 def _steps(session: Session) -> None:
     """All steps of the run, from where its progress stands."""
-    progress, feed, total = session.progress, session.feed, session.total_steps
+    progress, total = session.progress, session.total_steps
     if progress.step == 0:
         _measure_and_draw(session)
     session.events.phase("training", "Training", progress.step, total)
     started = time.monotonic()
-    for planned in feed.steps(progress.step):
+    for planned in session.loader.steps(progress.step):
         _before_step(session)
         rates = set_rates(session.optimizer, session.groups, session.schedule, progress.step)
         done = update(session, planned.micros, progress.step, planned.samples)
@@ -75,7 +75,7 @@ def _steps(session: Session) -> None:
         progress.seconds += seconds
         _tell_step(session, done, rates, seconds)
         _require_finite(session, done)
-        _after_step(session, feed.found.length.is_epoch_end(progress.step))
+        _after_step(session, session.found.length.is_epoch_end(progress.step))
         started = time.monotonic()
 
 
@@ -120,12 +120,12 @@ def _measure_and_draw(session: Session) -> None:
 
 def _validate_if_due(session: Session, epoch_ends: bool) -> bool:
     progress = session.progress
-    if not session.feed.measurements or not validation_due(
+    if not session.measurements or not validation_due(
         session.job.training, progress.step, session.total_steps, progress.epoch, epoch_ends
     ):
         return False
     with session.showing():
-        measured = validate(session, session.feed.measurements)
+        measured = validate(session, session.measurements)
     session.events.emit(measured)
     _track(session, {"validation/loss": measured.loss})
     return True

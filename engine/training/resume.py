@@ -78,7 +78,7 @@ def restore(session: Session, state: State) -> None:
 
 
 def _tell_differences(session: Session, state: State) -> None:
-    if state.fingerprint != session.feed.found.fingerprint:
+    if state.fingerprint != session.found.fingerprint:
         session.events.warn(
             "The pictures, sizes or batches are not those of before. The run goes on from step "
             f"{state.progress.step} with a fresh order.",

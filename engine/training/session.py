@@ -18,18 +18,21 @@ from torch.nn import Parameter
 
 from engine.architectures import load
 from engine.architectures.architecture import TrainableModel
+from engine.data.loader import Loader
 from engine.networks.groups import GroupSpec
 from engine.networks.network import Network
 from engine.networks.start import start_network
+from engine.plan.steps import RunLength
 from engine.protocol import Hello
 from engine.schema.job import Job
 from engine.schema.table import steps_of
 from engine.training.control import Control
+from engine.training.description import Description
 from engine.training.ema import Ema
 from engine.training.events import Events
-from engine.training.feed import Feed, find_pictures
+from engine.training.feed import Found, find_pictures, keep_encoded
 from engine.training.memory import PRECISIONS, Device, choose_device, choose_precision
-from engine.training.objective import Objective
+from engine.training.objective import Objective, check_objective
 from engine.training.optimizer import averaged, check_optimizer, is_schedule_free, make_optimizer
 from engine.training.preview import Previews
 from engine.training.resume import restore
@@ -37,6 +40,7 @@ from engine.training.run import Run
 from engine.training.saving import Saver
 from engine.training.schedule import Schedule, make_schedule
 from engine.training.state import Progress, newest_state
+from engine.training.validation import Measurements
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +64,9 @@ class Session:
     schedule: Schedule
     ema: Ema | None
     objective: Objective
-    feed: Feed
+    found: Found
+    loader: Loader
+    measurements: Measurements
     previews: Previews
     saver: Saver
     progress: Progress
@@ -123,51 +129,64 @@ def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
     accelerator = _accelerator(job, run, device, precision)
     events.phase("starting", "Reading the pictures")
     found = find_pictures(job, events, control, accelerator.num_processes)
-    length = found.length
     state = newest_state(run.states) if run.resumed else None
-    events.emit(
-        Hello(
-            version=_version(),
-            run_directory=str(run.path.resolve()),
-            name=run.name,
-            architecture=job.model.architecture,
-            device=device.name,
-            device_memory_bytes=device.memory_bytes,
-            precision=precision,
-            pid=os.getpid(),
-            total_steps=length.total_steps,
-            total_epochs=length.total_epochs,
-            steps_per_epoch=length.steps_per_epoch,
-            resumed_from=state.progress.step if state else 0,
-        )
-    )
+    resumed_from = state.progress.step if state else 0
+    hello = _hello(job, run, device, precision, found.length, resumed_from)
+    events.emit(hello)
     control.check()
     model = _load(job, events, control, device, precision)
+    check_objective(job.objective, model.prediction, model.zero_terminal_snr)
+    loader = _loader(job, run, found, model, accelerator)
+    whole = keep_encoded(job, found, loader, events, control)
+    if whole is not found:
+        found = whole
+        kept, loader = loader.keep, _loader(job, run, found, model, accelerator)
+        loader.keep = kept
+        events.emit(_hello(job, run, device, precision, found.length, resumed_from))
     control.check()
     events.phase("loading", "Placing the adapters")
     network = _network(job, model, events)
+    session = _assemble(
+        job, run, events, control, device, accelerator, model, network, found, loader, precision
+    )
+    if state is not None:
+        restore(session, state)
+    return session
+
+
+def _assemble(
+    job: Job, run: Run, events: Events, control: Control, device: Device, accelerator: Accelerator,
+    model: TrainableModel, network: Network, found: Found, loader: Loader, precision: str,
+) -> Session:  # fmt: skip
+    """Make everything that needs the adapters."""
+    total = found.length.total_steps
     groups = network.parameter_groups(job.optimizer)
-    optimizer = make_optimizer(job.optimizer, groups, length.total_steps, device.id)
-    stepper = accelerator.prepare_optimizer(optimizer)
+    optimizer = make_optimizer(job.optimizer, groups, total, device.id)
     parameters = [p for group in groups for p in group.params]
     ema = Ema(parameters, job.training.ema) if job.training.ema else None
-    objective = Objective(
-        job.objective,
-        model.prediction,
-        zero_terminal_snr=model.zero_terminal_snr,
-        device=device.id,
+    of_text = [a for a in network.each() if a.site.component != "denoiser"]
+    stop_after = job.training.stop_text_encoder_after
+    description = Description(
+        job,
+        run.name,
+        found,
+        model.facts,
+        prediction=model.prediction,
+        precision=precision,
+        version=_version(),
+        processes=accelerator.num_processes,
     )
-    adapts_text = any(a.site.component != "denoiser" for a in network.each())
-    feed = Feed(job, run, found, model, events, control, device.id, accelerator.process_index)
+    measurements = Measurements(loader.held_out(), loader.probe())
+    resting = _rest(job, model, bool(of_text))
     network.attach()
-    resting = _rest(job, model, adapts_text)
+    network.train()
     if job.training.gradient_checkpointing:
         model.enable_gradient_checkpointing()
     if job.training.compile:
         model.compile_blocks()
-    progress = Progress(started=time.time())
-    stop_after = job.training.stop_text_encoder_after
-    session = Session(
+    if is_schedule_free(job.optimizer):
+        optimizer.train()  # pyright: ignore[reportAttributeAccessIssue]
+    return Session(
         job=job,
         run=run,
         events=events,
@@ -179,11 +198,18 @@ def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
         groups=groups,
         parameters=parameters,
         optimizer=optimizer,
-        stepper=stepper,
-        schedule=make_schedule(job.optimizer, length.total_steps),
+        stepper=accelerator.prepare_optimizer(optimizer),
+        schedule=make_schedule(job.optimizer, total),
         ema=ema,
-        objective=objective,
-        feed=feed,
+        objective=Objective(
+            job.objective,
+            model.prediction,
+            zero_terminal_snr=model.zero_terminal_snr,
+            device=device.id,
+        ),
+        found=found,
+        loader=loader,
+        measurements=measurements,
         previews=Previews(
             job.samples, run, model, network, events, control, device=device.id, resting=resting
         ),
@@ -197,28 +223,40 @@ def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
             scaler=accelerator.scaler,
             ema=ema,
             fingerprint=found.fingerprint,
-            total_steps=length.total_steps,
-            metadata=feed.metadata(network),
+            total_steps=total,
+            metadata=description.of,
         ),
-        progress=progress,
-        total_steps=length.total_steps,
-        trains_text=any(
-            p.requires_grad
-            for a in network.each()
-            if a.site.component != "denoiser"
-            for p in a.parameters()
-        ),
-        adapts_text=adapts_text,
-        stop_text_after=steps_of(stop_after, length.total_steps)
-        if stop_after is not None
-        else None,
+        progress=Progress(started=time.time()),
+        total_steps=total,
+        trains_text=any(p.requires_grad for a in of_text for p in a.parameters()),
+        adapts_text=bool(of_text),
+        stop_text_after=steps_of(stop_after, total) if stop_after is not None else None,
     )
-    network.train()
-    if is_schedule_free(job.optimizer):
-        optimizer.train()  # pyright: ignore[reportAttributeAccessIssue]
-    if state is not None:
-        restore(session, state)
-    return session
+
+
+def _hello(
+    job: Job, run: Run, device: Device, precision: str, length: RunLength, resumed_from: int
+) -> Hello:
+    return Hello(
+        version=_version(),
+        run_directory=str(run.path.resolve()),
+        name=run.name,
+        architecture=job.model.architecture,
+        device=device.name,
+        device_memory_bytes=device.memory_bytes,
+        precision=precision,
+        pid=os.getpid(),
+        total_steps=length.total_steps,
+        total_epochs=length.total_epochs,
+        steps_per_epoch=length.steps_per_epoch,
+        resumed_from=resumed_from,
+    )
+
+
+def _loader(
+    job: Job, run: Run, found: Found, model: TrainableModel, accelerator: Accelerator
+) -> Loader:
+    return Loader(job, found.order, found.length, model, run.path.parent, accelerator.process_index)
 
 
 def _accelerator(job: Job, run: Run, device: Device, precision: str) -> Accelerator:
