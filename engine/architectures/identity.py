@@ -12,7 +12,7 @@ from torch import nn
 def fingerprint(module: nn.Module) -> str:
     """A hash of every parameter's name, shape, dtype and bytes, and of buffers that are saved.
 
-    A third of a second for SD 1.5's VAE and text encoder; adapters are not part of their hosts.
+    A tenth of a second for SD 1.5's VAE and text encoder; adapters are not part of their hosts.
     """
     digest = xxhash.xxh3_128()
     for name, tensor in sorted(module.state_dict().items()):

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.errors
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -160,6 +161,40 @@ def test_a_hub_id_in_the_cache_loads_without_network(
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("abc")
     assert load_path("someone/tiny").prediction == "epsilon"
+
+
+def test_a_hub_id_is_downloaded_only_if_allowed(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, list[str]]] = []
+
+    def download(name: str, allow_patterns: list[str]) -> str:
+        asked.append((name, allow_patterns))
+        if name == "someone/gone":
+            raise huggingface_hub.errors.LocalEntryNotFoundError("no such repository")
+        return str(tiny())
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    job = Model(path="someone/tiny")
+    with pytest.raises(ModelProblem, match="hub's cache"):
+        load("sd1", job, device="cpu", dtype=torch.float32)
+    assert asked == []
+    load("sd1", job, device="cpu", dtype=torch.float32, offline=False)
+    assert asked[0][0] == "someone/tiny"
+    assert "unet/*.safetensors" in asked[0][1]
+    gone = Model(path="someone/gone")
+    with pytest.raises(ModelProblem, match="could not be downloaded: no such repository"):
+        load("sd1", gone, device="cpu", dtype=torch.float32, offline=False)
+
+
+def test_an_old_unzipped_checkpoint_loads(tiny: Make, tmp_path: Path) -> None:
+    content = torch.load(tiny("ckpt"), weights_only=True)
+    path = tmp_path / "legacy.ckpt"
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    model = load_path(path)
+    expected = tiny_modules(vocabulary=49408).unet.conv_in.weight
+    assert torch.equal(model.unet.conv_in.weight, expected)
 
 
 def test_another_noise_schedule_is_refused(tiny: Make, tmp_path: Path) -> None:
