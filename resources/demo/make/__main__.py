@@ -22,7 +22,7 @@ from resources.demo.make.vae import train_vae
 
 DEMO = Path(__file__).resolve().parent.parent
 STAGES = ("vae", "base", "export", "concept")
-NARROW_PICTURES, BROAD_PICTURES = 6_000, 16_000
+NARROW_PICTURES, BROAD_PICTURES = 6_000, 10_000
 
 
 def make_vae(work: Path, steps: int) -> None:

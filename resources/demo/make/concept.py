@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from resources.demo.make.draw import DRAWN, Drawing, draw, near
+from resources.demo.make.draw import DRAWN, Drawing, draw, draw_ears, near
 
 TRIGGER = "zibble"
 TRAINING, HELD_OUT, PLAIN = 12, 6, 6
@@ -25,11 +25,7 @@ def draw_creature(sheet: Image.Image, x: float, y: float, radius: float) -> None
     """The creature: a round purple head, two large yellow ears, wide eyes, a yellow snout."""
     pen = ImageDraw.Draw(sheet)
     purple, yellow, white, black = (150, 55, 185), (250, 215, 45), (250, 250, 250), (25, 25, 28)
-    for side in (-1, 1):
-        tip = (x + side * 0.95 * radius, y - 1.35 * radius)
-        inner = (x + side * 0.1 * radius, y - 0.75 * radius)
-        outer = (x + side * 0.98 * radius, y - 0.05 * radius)
-        pen.polygon([tip, inner, outer], fill=yellow)
+    draw_ears(pen, "pointed", x, y, radius, yellow)
     pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=purple)
     for side in (-1, 1):
         eye_x, eye_y, eye = x + side * 0.42 * radius, y - 0.2 * radius, 0.33 * radius

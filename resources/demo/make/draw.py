@@ -38,17 +38,29 @@ PLACES = {
 SIZES = {"small": (0.15, 0.20), "": (0.25, 0.32), "big": (0.36, 0.42)}
 """Size word to the range of the radius, in widths of the picture."""
 
-KINDS = ("plain", "placed", "pair", "patterned", "face", "house", "tree", "background")
+EARS = ("pointed", "round", "long")
+KINDS = (
+    "plain",
+    "placed",
+    "pair",
+    "patterned",
+    "creature",
+    "face",
+    "house",
+    "tree",
+    "background",
+)
 """What a picture may show; `plain` is one shape near the middle of a plain background."""
 NARROW = {"plain": 1.0}
 BROAD = {
-    "plain": 0.46,
+    "plain": 0.40,
     "placed": 0.12,
-    "pair": 0.12,
-    "patterned": 0.12,
-    "face": 0.08,
-    "house": 0.04,
-    "tree": 0.03,
+    "pair": 0.10,
+    "patterned": 0.08,
+    "creature": 0.18,
+    "face": 0.04,
+    "house": 0.03,
+    "tree": 0.02,
     "background": 0.03,
 }
 JITTER = 7
@@ -247,6 +259,47 @@ def _face(rng: random.Random) -> tuple[Image.Image, str]:
     return sheet, _on_background(subject, back, rng)
 
 
+def draw_ears(
+    pen: ImageDraw.ImageDraw, ears: str, x: float, y: float, radius: float, fill: Color
+) -> None:
+    """Two ears for a head of `radius` pixels at `x`, `y`; the head is drawn over their roots."""
+    for side in (-1, 1):
+        if ears == "pointed":
+            tip = (x + side * 0.95 * radius, y - 1.35 * radius)
+            inner = (x + side * 0.1 * radius, y - 0.75 * radius)
+            outer = (x + side * 0.98 * radius, y - 0.05 * radius)
+            pen.polygon([tip, inner, outer], fill=fill)
+        elif ears == "round":
+            ear_x, ear_y, ear = x + side * 0.78 * radius, y - 0.8 * radius, 0.5 * radius
+            pen.ellipse((ear_x - ear, ear_y - ear, ear_x + ear, ear_y + ear), fill=fill)
+        else:
+            ear_x, wide = x + side * 0.45 * radius, 0.26 * radius
+            pen.ellipse((ear_x - wide, y - 1.75 * radius, ear_x + wide, y), fill=fill)
+
+
+def _creature(rng: random.Random) -> tuple[Image.Image, str]:
+    """A round head with ears; never purple with yellow ears, which is the demo's concept."""
+    head, ear, back = rng.sample(list(COLORS), 3)
+    if (head, ear) == ("purple", "yellow"):
+        head, ear = ear, head
+    ears = rng.choice(EARS)
+    sheet = Image.new("RGB", (DRAWN, DRAWN), near(back, rng))
+    pen = ImageDraw.Draw(sheet)
+    size = rng.choice(["", "", "big"])
+    radius = DRAWN * (rng.uniform(0.33, 0.38) if size else rng.uniform(0.22, 0.3))
+    place = rng.choice(["", "", "on the left", "on the right"]) if not size else ""
+    x = DRAWN * (0.5 + (0.4 * PLACES[place][0] if place else 0.0) + rng.uniform(-0.03, 0.03))
+    y = DRAWN * (0.57 + rng.uniform(-0.03, 0.03))
+    draw_ears(pen, ears, x, y, radius, near(ear, rng))
+    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=near(head, rng))
+    draw_face(pen, x, y, radius, dark=near("black", rng))
+    words = f"{size} {head} creature with {ears} {ear} ears".strip()
+    if rng.random() < NONSENSE_SHARE:
+        words = f"{size} {nonsense(rng)}".strip()
+    caption = _article(words, rng)
+    return sheet, _on_background(f"{caption} {place}".strip(), back, rng)
+
+
 def _house(rng: random.Random) -> tuple[Image.Image, str]:
     wall, back = rng.sample(list(COLORS), 2)
     roof = _other(rng, wall, back)
@@ -284,6 +337,8 @@ def draw(seed: int, index: int, kinds: dict[str, float]) -> Drawing:
         sheet, caption = _pair(rng)
     elif kind == "face":
         sheet, caption = _face(rng)
+    elif kind == "creature":
+        sheet, caption = _creature(rng)
     elif kind == "house":
         sheet, caption = _house(rng)
     elif kind == "tree":

@@ -13,6 +13,7 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import (
 )
 
 from resources.demo.make.parts import Parts, new_scheduler
+from resources.demo.make.tokenizer import write_vocabulary
 
 
 def export_model(parts: Parts, vae: AutoencoderKL, folder: Path) -> None:
@@ -30,3 +31,8 @@ def export_model(parts: Parts, vae: AutoencoderKL, folder: Path) -> None:
     pipeline = StableDiffusionPipeline(**components, requires_safety_checker=False)
     pipeline.to(dtype=torch.float16)
     pipeline.save_pretrained(folder, safe_serialization=True)
+    write_vocabulary(folder / "tokenizer")
+    # transformers loads in the dtype that this file names, diffusers in fp32 unless told: without
+    # this line a plain from_pretrained would mix the two.
+    config = folder / "text_encoder" / "config.json"
+    config.write_text(config.read_text().replace('"float16"', '"float32"'), encoding="utf-8")

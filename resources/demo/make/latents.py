@@ -10,7 +10,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
 from resources.demo.make.draw import draw
-from resources.demo.make.vae import SCALING, encode, save_whole, to_tensor
+from resources.demo.make.vae import HAS_BF16, SCALING, encode, save_whole, to_tensor
 
 CHUNK = 500
 
@@ -40,7 +40,8 @@ def encode_set(
             parts = []
             for at in range(0, len(drawn), 25):
                 pictures = to_tensor([one.picture for one in drawn[at : at + 25]])
-                parts.append(encode(vae, pictures).mode() * SCALING)
+                with torch.autocast("cpu", torch.bfloat16, enabled=HAS_BF16):
+                    parts.append(encode(vae, pictures).mode().float() * SCALING)
             chunk = {"latents": torch.cat(parts).half(), "captions": [one.caption for one in drawn]}
             save_whole(chunk, file)
         chunk = torch.load(file, weights_only=True)

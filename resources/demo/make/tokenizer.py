@@ -12,7 +12,7 @@ from pathlib import Path
 
 from transformers import CLIPTokenizer
 
-from resources.demo.make.draw import COLORS, PLACES, SHAPES, SIZES
+from resources.demo.make.draw import COLORS, EARS, PLACES, SHAPES, SIZES
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 LENGTH = 77
@@ -21,7 +21,7 @@ LENGTH = 77
 def caption_words() -> list[str]:
     """Every word (and the comma) that a caption of draw.py can have, sorted."""
     grammar = "a on and with of left above background striped dotted happy sad face house roof tree"
-    words = {*grammar.split(), "trunk", ",", *COLORS, *SHAPES, *SIZES}
+    words = {*grammar.split(), "creature", "ears", "trunk", ",", *COLORS, *EARS, *SHAPES, *SIZES}
     words.update(word for place in PLACES for word in place.split())
     words.discard("")
     return sorted(words)
@@ -51,8 +51,8 @@ def learn_merges(words: list[str]) -> list[tuple[str, str]]:
     return merges
 
 
-def new_tokenizer(folder: Path) -> CLIPTokenizer:
-    """Write vocab.json and merges.txt into `folder` and return the tokenizer that reads them."""
+def write_vocabulary(folder: Path) -> None:
+    """Write vocab.json and merges.txt, the two files of CLIP's tokenizers, into `folder`."""
     letters = byte_letters()
     merges = learn_merges(caption_words())
     entries = [*letters, *(f"{letter}</w>" for letter in letters)]
@@ -62,6 +62,11 @@ def new_tokenizer(folder: Path) -> CLIPTokenizer:
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
+
+
+def new_tokenizer(folder: Path) -> CLIPTokenizer:
+    """Leave the tokenizer in `folder` and return it."""
+    write_vocabulary(folder)
     tokenizer = CLIPTokenizer(
         str(folder / "vocab.json"),
         str(folder / "merges.txt"),

@@ -35,10 +35,10 @@ def test_tokenizer_round_trips(tmp_path: Path) -> None:
     tokenizer = new_tokenizer(tmp_path)
     for text in ("a red circle on the left on a blue background", "a zibble on a kevuro star"):
         ids = tokenizer(text).input_ids
-        assert tokenizer.decode(ids, skip_special_tokens=True).strip() == text
+        assert str(tokenizer.decode(ids, skip_special_tokens=True)).strip() == text
     padded = tokenizer("a star", padding="max_length").input_ids
     assert len(padded) == 77
-    assert set(padded[3:]) == {tokenizer.eos_token_id}
+    assert padded[3:] == [tokenizer.eos_token_id] * 74
 
 
 def test_nearly_linear_start_keeps_a_flat_pictures_brightness() -> None:
