@@ -16,7 +16,9 @@ from app.widgets.label import Label
 from app.widgets.memory_bar import MemoryBar
 from app.widgets.share_bars import Row, ShareBars
 from app.words import size_words
+from engine.plan.memory import Memory
 from engine.plan.summary import Plan
+from engine.schema.architectures import ARCHITECTURES
 
 _SIDE_BY_SIDE_PX = 600
 
@@ -85,50 +87,73 @@ class PlanPage(QWidget):
     def show_plan(self, plan: Plan) -> None:
         """Show another plan."""
         self._parameters.set_figure(_millions(plan.parameters))
-        rows = [Row(part.name, part.parameters, f"{part.parameters:,}") for part in plan.parts]
-        self._shares.show_rows(rows)
+        self._shares.show_rows([Row(n, v, f"{v:,}") for n, v in parameters_by_part(plan)])
         memory = plan.memory
         self._memory.set_figure(f"{_plain(memory.low)}–{size_words(memory.high)}")
-        self._memory_bar.show_estimate(memory)
-        phases = {
-            "training": self.tr("While training."),
-            "caching": self.tr("While pictures are encoded, before the first step."),
-            "previews": self.tr("While previews are drawn."),
-        }
-        self._memory_note.setText(phases[memory.phase])
+        phase = peak_phase(memory)
+        self._memory_bar.show_parts([p for p in memory.parts if p.phase in ("always", phase)])
+        self._memory_note.setText(
+            self.tr("While training.")
+            if phase == "training"
+            else self.tr("While pictures are encoded, before the first step.")
+        )
         self._show_steps(plan)
 
     def _show_steps(self, plan: Plan) -> None:
-        self._sum.setText(plan.nothing or self._steps_words(plan))
-        total = f"{plan.steps.total_steps:,}" if plan.steps else ""
-        self._steps.set_figure(self.tr("%s steps") % total if total else "")
-        self._bars.show_buckets(
-            [Bucket(b.width, b.height, b.samples, b.crop_loss) for b in plan.buckets]
-        )
-        self._bars.setVisible(bool(plan.buckets))
+        found = plan.pictures
+        self._sum.setText((found.problem if found else "") or self._steps_words(plan))
+        total = found.total_steps if found else 0
+        self._steps.set_figure(self.tr("%s steps") % f"{total:,}" if total else "")
+        buckets = found.buckets if found else ()
+        self._bars.show_buckets([Bucket(*b.size, b.samples, b.crop_loss) for b in buckets])
+        self._bars.setVisible(bool(buckets))
         self._notes.setText("\n".join(plan.notes))
         self._notes.setVisible(bool(plan.notes))
 
     def _steps_words(self, plan: Plan) -> str:
         """The arithmetic in words: pictures × repeats ÷ batch = steps an epoch × epochs."""
-        if plan.pictures is None and any(f.path for f in self._document.job.dataset.folders):
+        found = plan.pictures
+        if found is None and any(f.path for f in self._document.job.dataset.folders):
             return self.tr("Reading the pictures…")
-        if plan.steps is None or plan.pictures is None:
+        if found is None or not found.total_steps:
             return self.tr("Choose a folder of pictures to see how many steps there will be.")
-        steps, training = plan.steps, self._document.job.training
-        words = self.tr("%n pictures", "", plan.pictures.trained)
-        if plan.pictures.held_out:
-            words += self.tr(" (%s held out)") % plan.pictures.held_out
-        words += self.tr(" make %s samples") % f"{steps.samples_per_epoch:,}"
+        training = self._document.job.training
+        words = self.tr("%n pictures", "", found.trained)
+        if found.held_out:
+            words += self.tr(" (%s held out)") % found.held_out
+        words += self.tr(" make %s samples") % f"{found.samples_per_epoch:,}"
         words += self.tr(" in %1 batches of %2")
-        words = words.replace("%1", f"{steps.batches_per_epoch:,}")
+        words = words.replace("%1", f"{found.batches_per_epoch:,}")
         words = words.replace("%2", str(training.batch_size))
         if training.gradient_accumulation > 1:
             words += self.tr(", %s to a step") % training.gradient_accumulation
-        each = f"{steps.steps_per_epoch:,}"
         end = self.tr(" = %1 steps an epoch × %2 epochs = %3 steps.")
-        end = end.replace("%1", each).replace("%2", str(steps.epochs))
-        return words + end.replace("%3", f"{steps.total_steps:,}")
+        end = end.replace("%1", f"{found.steps_per_epoch:,}").replace("%2", str(found.epochs))
+        return words + end.replace("%3", f"{found.total_steps:,}")
+
+
+def parameters_by_part(plan: Plan) -> list[tuple[str, int]]:
+    """IN, MID, OUT of the denoiser, then the text encoders by name, with their parameters."""
+    about = ARCHITECTURES[plan.architecture]
+    sums: dict[str, int] = {}
+    for block, here in zip(about.blocks, plan.blocks, strict=True):
+        sums[block.part] = sums.get(block.part, 0) + here.parameters
+    encoders = dict(
+        zip(("text_encoder", "text_encoder_2", "text_encoder_3"), about.text_encoders, strict=False)
+    )
+    for part in plan.parts:
+        if part.component in encoders:
+            sums[encoders[part.component]] = part.parameters
+    return list(sums.items())
+
+
+def peak_phase(memory: Memory) -> str:
+    """The phase that needs most: "training" or "encoding"."""
+    needs = {
+        phase: sum(p.high for p in memory.parts if p.phase in ("always", phase))
+        for phase in ("training", "encoding")
+    }
+    return max(needs, key=lambda phase: needs[phase])
 
 
 def _millions(count: int) -> str:

@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.theme import SMALL, TICK, font, tokens
 from app.words import size_words
-from engine.plan.memory import MemoryEstimate
+from engine.plan.memory import MemoryPart
 
 _BAR_PX = 16
 
 
 class MemoryBar(QWidget):
-    """Draws a `MemoryEstimate`; `available_bytes` 0 means: not known."""
+    """Draws the parts of an estimate; `available_bytes` 0 means: not known."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._estimate: MemoryEstimate | None = None
+        self._parts: tuple[MemoryPart, ...] = ()
         self._available = 0
         self._device = ""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    def show_estimate(
-        self, estimate: MemoryEstimate, available_bytes: int = 0, device: str = ""
+    def show_parts(
+        self, parts: Sequence[MemoryPart], available_bytes: int = 0, device: str = ""
     ) -> None:
-        """Draw another estimate."""
-        self._estimate, self._available, self._device = estimate, available_bytes, device
+        """Draw other parts: those that are there together at the peak."""
+        self._parts, self._available, self._device = tuple(parts), available_bytes, device
         self.setAccessibleName("; ".join(f"{name} {text}" for name, text in self._texts()))
         self.updateGeometry()
         self.update()
 
     def _texts(self) -> list[tuple[str, str]]:
-        if self._estimate is None:
+        if not self._parts:
             return []
-        rows = [(part.name, size_words(part.low)) for part in self._estimate.parts]
-        spread = self._estimate.high - self._estimate.low
-        return [*rows, (self.tr("Estimate may be low by"), size_words(spread))]
+        rows = [(part.name, size_words(part.low)) for part in self._parts]
+        return [*rows, (self.tr("Estimate may be low by"), size_words(self._spread()))]
+
+    def _spread(self) -> int:
+        return sum(part.high - part.low for part in self._parts)
 
     def _line(self) -> int:
         return self.fontMetrics().height() + 8
@@ -54,15 +58,15 @@ class MemoryBar(QWidget):
 
     def _colors(self) -> list[QColor]:
         t = tokens()
-        names = [t.text3, t.accent, t.ramp[2], t.field, t.conv, t.text2]
+        names = [t.text3, t.text2, t.accent, t.ramp[2], t.conv, t.field, t.smoothed, t.line]
         return [QColor(name) for name in names]
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        if self._estimate is None:
+        if not self._parts:
             return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        whole = max(self._available, self._estimate.high * 1.05)
+        whole = max(self._available, 1.05 * sum(part.high for part in self._parts))
         bar = QRectF(0, 0, self.width(), _BAR_PX)
         clip = QPainterPath()
         clip.addRoundedRect(bar, 3, 3)
@@ -71,11 +75,11 @@ class MemoryBar(QWidget):
         painter.fillRect(bar, QColor(tokens().sunken))
         x = 0.0
         colors = self._colors()
-        for part, ink in zip(self._estimate.parts, colors, strict=False):
+        for part, ink in zip(self._parts, colors, strict=False):
             width = self.width() * part.low / whole
             painter.fillRect(QRectF(x, 0, width, _BAR_PX), ink)
             x += width
-        spread = self.width() * (self._estimate.high - self._estimate.low) / whole
+        spread = self.width() * self._spread() / whole
         self._hatch(painter, QRectF(x, 0, spread, _BAR_PX))
         painter.restore()
         painter.setPen(QPen(QColor(tokens().line), 1))
