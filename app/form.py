@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from app.consequences import consequence
@@ -280,7 +281,7 @@ class Form(QScrollArea):
         """Show what is wrong at its rows; a path without a row shows at the nearest above."""
         former = self._by_path
         self._by_path = {}
-        for problem in self.document.problems:
+        for problem in filter(self._is_told, self.document.problems):
             self._by_path.setdefault(self._place_of(problem.path), []).append(problem)
         if former.keys() != self._by_path.keys():
             self.refresh_all()
@@ -308,10 +309,22 @@ class Form(QScrollArea):
             path = shorter
         return "model.path"
 
+    def set_shows_missing(self) -> None:
+        """From now on mark fields that are still empty as wrong; before, nobody had their turn."""
+        self._shows_missing = True
+
+    _shows_missing = False
+
+    def _is_told(self, problem: Problem) -> bool:
+        """Whether a problem is shown: an empty field is not blamed before Train was tried."""
+        empty = self.document.get(problem.path) in (None, "", [])
+        return self._shows_missing or problem.severity != "error" or not empty
+
     def counts(self, group: str) -> tuple[int, int, int]:
         """How many fields of a group are changed, wrong, doubtful."""
         changed = sum(p.partition(".")[0] == group for p in self.document.changed_paths())
-        here = [p for p in self.document.problems if p.path.partition(".")[0] == group]
+        told = filter(self._is_told, self.document.problems)
+        here = [p for p in told if p.path.partition(".")[0] == group]
         errors = sum(p.severity == "error" for p in here)
         return changed, errors, len(here) - errors
 
@@ -371,6 +384,17 @@ class Form(QScrollArea):
         """Give the field in focus its preset's value back."""
         if self.focused_path and self.focused_path not in NOT_IN_PRESETS:
             self.document.reset([self.focused_path])
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Give the labels the width that fits."""
+        super().resizeEvent(event)
+        self.refit()
+
+    def refit(self) -> None:
+        """Fit the labels to the form's width and the text size."""
+        for group in self.groups.values():
+            for path, row in group.all_rows().items():
+                row.set_label_width(self._label_width(path))
 
     def scroll_to_group(self, name: str) -> None:
         """Bring a group's title to the top."""

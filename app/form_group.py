@@ -125,6 +125,7 @@ class FormGroup(QWidget):
         """Show the group as one line that says what it has."""
         self.is_folded = folded
         self.title.setVisible(not folded)
+        self._column.setContentsMargins(4, 0, 0, 0 if folded else 10)
         self.fold_header.set_open(False)
         self.fold_header.setVisible(folded)
         if folded:

@@ -186,6 +186,12 @@ class FormPane(QWidget):
             self.setMinimumWidth(self.least_width())
             self.setMaximumWidth(self.rail.sizeHint().width() + FORM_MOST)
 
+    def refit(self) -> None:
+        """Fit everything to the text size."""
+        self.form.refit()
+        self.rail.updateGeometry()
+        self._set_rail()
+
     def _set_rail(self) -> None:
         self.rail.set_narrow(self.is_folded or self._wants_narrow)
         self.rail.setFixedWidth(self.rail.sizeHint().width())

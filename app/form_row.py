@@ -121,12 +121,16 @@ class FormRow(QWidget):
         self.editor.edited.connect(lambda value: self.edited.emit(self.path, value))
 
     def _editor_left(self) -> int:
-        return (0 if self._in_card else GUTTER) + self.label.width() + 8
+        return (0 if self._in_card else GUTTER) + self.label.maximumWidth() + 8
 
     def set_label_width(self, width: int) -> None:
         """Give the label another width at other text sizes or widths of the form."""
         scale = max(1.0, self.fontMetrics().height() / 17)
         self.label.setFixedWidth(round(width * min(scale, 1.5)))
+        if hasattr(self, "_messages"):
+            margins = self._messages.contentsMargins()
+            margins.setLeft(self._editor_left())
+            self._messages.setContentsMargins(margins)
 
     def _range(self) -> str:
         if self.option.kind not in ("int", "float"):

@@ -60,6 +60,8 @@ def make_window(settings: Settings | None = None, store: PresetStore | None = No
     session = Session(document, store, places().session)
     session.restore()
     window = MainWindow(document, settings, store, session)
+    document.setParent(window)
+    session.setParent(window)
     window.setWindowIcon(icon("mark", "accent", 64))
     return window
 

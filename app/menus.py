@@ -113,9 +113,8 @@ class Menus(QObject):
         add = self._add
         add(menu, "undo", self.tr("Undo"), self._undo, "Ctrl+Z")
         add(menu, "redo", self.tr("Redo"), self._redo, ["Ctrl+Shift+Z", "Ctrl+Y"])
-        undo, redo = self.actions["undo"], self.actions["redo"]
-        stack.undoTextChanged.connect(lambda t: undo.setText(self.tr("Undo %s") % t))
-        stack.redoTextChanged.connect(lambda t: redo.setText(self.tr("Redo %s") % t))
+        stack.undoTextChanged.connect(self._on_undo_text)
+        stack.redoTextChanged.connect(self._on_redo_text)
         menu.addSeparator()
         for key, text, name in (
             ("cut", self.tr("Cut"), "cut"), ("copy", self.tr("Copy"), "copy"),
@@ -135,6 +134,12 @@ class Menus(QObject):
             lambda: form.go_to_marked(1), "Alt+Down")  # fmt: skip
         add(menu, "previous", self.tr("Previous changed or wrong field"),
             lambda: form.go_to_marked(-1), "Alt+Up")  # fmt: skip
+
+    def _on_undo_text(self, text: str) -> None:
+        self.actions["undo"].setText(self.tr("Undo %s") % text)
+
+    def _on_redo_text(self, text: str) -> None:
+        self.actions["redo"].setText(self.tr("Redo %s") % text)
 
     def _undo(self) -> None:
         self._window.document.undo_stack.undo()

@@ -17,7 +17,7 @@ def tiles_of(plan: Plan, precision: str = "", memory_bytes: int = 0) -> list[Til
     return [
         Tile(
             _tr("%s modules") % f"{plan.modules:,}",
-            _tr("of %s") % f"{plan.modules_possible:,}", wrong=plan.modules == 0, key="modules",
+            _tr("of %s") % f"{plan.modules_of:,}", wrong=plan.modules == 0, key="modules",
         ),
         Tile(_count(plan.parameters), _tr("parameters"), drop=1, key="parameters"),
         Tile(
@@ -30,17 +30,16 @@ def tiles_of(plan: Plan, precision: str = "", memory_bytes: int = 0) -> list[Til
 
 
 def _steps(plan: Plan) -> Tile:
-    if plan.nothing:
-        return Tile(_tr("No steps"), plan.nothing[:40], drop=2, wrong=True, key="steps")
-    if plan.steps is None:
+    found = plan.pictures
+    if found is None:
         return Tile(_tr("No steps yet"), _tr("needs pictures"), drop=2, key="steps")
-    steps = plan.steps
-    if steps.total_steps == 0:
-        return Tile(_tr("No steps"), _tr("no pictures"), drop=2, key="steps")
-    epochs = _tr("%d epochs of %s") if steps.epochs != 1 else _tr("%d epoch of %s")
+    if found.total_steps == 0:
+        meaning = _tr("needs pictures") if found.found == 0 else found.problem[:40]
+        return Tile(_tr("No steps"), meaning, drop=2, wrong=found.found > 0, key="steps")
+    epochs = _tr("%d epochs of %s") if found.epochs != 1 else _tr("%d epoch of %s")
     return Tile(
-        _tr("%s steps") % f"{steps.total_steps:,}",
-        epochs % (steps.epochs, f"{steps.steps_per_epoch:,}"), drop=2, key="steps",
+        _tr("%s steps") % f"{found.total_steps:,}",
+        epochs % (found.epochs, f"{found.steps_per_epoch:,}"), drop=2, key="steps",
     )  # fmt: skip
 
 

@@ -224,6 +224,7 @@ def style_sheet(t: Tokens) -> str:
     QMenu::item:selected {{ background: {t.hover}; }}
     QMenu::item:disabled {{ color: {t.text3}; }}
     QMenu::separator {{ height: 1px; background: {t.line}; margin: 4px 8px; }}
+    QSplitter::handle {{ background: transparent; }}
     QToolTip {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.field};
                 padding: 4px 6px; }}
     """

@@ -42,16 +42,13 @@ class ToolBar(QWidget):
         labels = [(a.id, a.label) for a in ARCHITECTURES.values()]
         self.architecture = ChoiceBox(labels, self, bold=True)
         self.architecture.setAccessibleName(self.tr("Architecture"))
-        self.architecture.setMinimumWidth(150)
         self.architecture.edited.connect(self.architecture_chosen.emit)
         self._labels.append(Label(self.tr("Preset"), "text2", SMALL, self))
         self.preset = ChoiceBox((), self, bold=True)
         self.preset.setAccessibleName(self.tr("Preset"))
-        self.preset.setMinimumWidth(176)
         self.preset.edited.connect(self._on_preset_edited)
-        for box, wide in ((self.architecture, 182), (self.preset, 240)):
-            box.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-            box.setMaximumWidth(wide + 60)
+        for box in (self.architecture, self.preset):
+            box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.save_preset = IconButton("save", self.tr("Save as preset"), self, side=34)
         self.save_preset.clicked.connect(self.save_preset_asked)
         self.undo = IconButton("undo", self.tr("Undo"), self, side=34)
@@ -99,6 +96,14 @@ class ToolBar(QWidget):
         words = self.tr("%d changed") % count if self.width() > 1180 else str(count)
         self.preset.set_note(words if count else "", "changed")
 
+    def show_undo_text(self, text: str) -> None:
+        """Say what Undo would take back."""
+        self.undo.setToolTip(self.tr("Undo %s") % text)
+
+    def show_redo_text(self, text: str) -> None:
+        """Say what Redo would bring back."""
+        self.redo.setToolTip(self.tr("Redo %s") % text)
+
     def show_train(self, *, enabled: bool, queues: bool, waiting: int, primary: bool) -> None:
         """Train, or Queue it while an engine is at work."""
         self.train.setEnabled(enabled)
@@ -116,6 +121,9 @@ class ToolBar(QWidget):
         wide = self.width() > 1180
         for label in self._labels:
             label.setVisible(wide)
+        scale = max(1.0, self.fontMetrics().height() / 17)
+        self.architecture.setFixedWidth(round((182 if wide else 140) * scale))
+        self.preset.setFixedWidth(round((250 if wide else 176) * scale))
         self.show_changed(self._changed)
 
     def paintEvent(self, _event: QPaintEvent) -> None:

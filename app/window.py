@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QTimer, Signal
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
 
@@ -88,7 +88,9 @@ class MainWindow(QMainWindow):
         column.addWidget(self.splitter, 1)
         self.plan_bar = PlanBar(central)
         column.addWidget(self.plan_bar)
+        central.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setCentralWidget(central)
+        central.setFocus()
         self.drop_hint = DropHint(central)
         self.form.build()
 
@@ -107,12 +109,8 @@ class MainWindow(QMainWindow):
         bar.redo.clicked.connect(document.undo_stack.redo)
         document.undo_stack.canUndoChanged.connect(bar.undo.setEnabled)
         document.undo_stack.canRedoChanged.connect(bar.redo.setEnabled)
-        document.undo_stack.undoTextChanged.connect(
-            lambda text: bar.undo.setToolTip(self.tr("Undo %s") % text)
-        )
-        document.undo_stack.redoTextChanged.connect(
-            lambda text: bar.redo.setToolTip(self.tr("Redo %s") % text)
-        )
+        document.undo_stack.undoTextChanged.connect(bar.show_undo_text)
+        document.undo_stack.redoTextChanged.connect(bar.show_redo_text)
         bar.train_asked.connect(self.train)
         bar.queue_asked.connect(self.queue)
         self.plan_bar.mend_asked.connect(self.show_what_keeps_train_off)
@@ -235,6 +233,7 @@ class MainWindow(QMainWindow):
             return
         self.pane.set_folded(False)
         self.form.finish_building()
+        self.form.set_shows_missing()
         self.form.show_problems()
         if any(self.document.get(p.path) not in (None, "", []) for p in errors):
             self.form.set_filter("mend")
@@ -329,6 +328,7 @@ class MainWindow(QMainWindow):
 
     def _on_theme(self) -> None:
         self.pane.fit_to_window(self.width())
+        self.pane.refit()
         QTimer.singleShot(0, self, self.update)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

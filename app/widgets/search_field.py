@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 from PySide6.QtCore import QEvent, QObject, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.icons import draw_icon
 from app.theme import TICK, color, font
 from app.widgets.button import IconButton
 from app.widgets.frame import Frame, Line
+
+_KEYS = "⌘F" if sys.platform == "darwin" else "Ctrl+F"
 
 
 class SearchField(Frame):
@@ -33,6 +37,9 @@ class SearchField(Frame):
         self.line.installEventFilter(self)
         self.watch(self.line)
         self.row.addWidget(self.line, 1)
+        self._keys = _Keys(self)
+        self._keys.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.row.addWidget(self._keys)
         self._clear = IconButton("close", self.tr("Clear the search"), self, side=24)
         self._clear.clicked.connect(self.clear)
         self._clear.hide()
@@ -46,6 +53,7 @@ class SearchField(Frame):
 
     def _on_text_changed(self, text: str) -> None:
         self._clear.setVisible(bool(text))
+        self._show_keys()
         self.changed.emit(text)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -71,22 +79,37 @@ class SearchField(Frame):
         return QSize(110, super().minimumSizeHint().height())
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint the glass, and the shortcut while it is empty."""
+        """Paint the glass beside the line."""
         super().paintEvent(event)
+        draw_icon(QPainter(self), "search", QRectF(10, (self.height() - 16) / 2, 16, 16))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show the shortcut where there is room."""
+        super().resizeEvent(event)
+        self._show_keys()
+
+    def _show_keys(self) -> None:
+        words = self.line.fontMetrics().horizontalAdvance(self.line.placeholderText())
+        room = self.width() > self._keys.sizeHint().width() + words + 56
+        self._keys.setVisible(room and not self.line.text())
+
+
+class _Keys(QWidget):
+    """The keys that lead to the field, in a small box."""
+
+    def sizeHint(self) -> QSize:
+        """Words and room around them."""
+        metrics = QFontMetrics(font(TICK))
+        return QSize(metrics.horizontalAdvance(_KEYS) + 12, metrics.height() + 5)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint box and words."""
         painter = QPainter(self)
-        draw_icon(painter, "search", QRectF(10, (self.height() - 16) / 2, 16, 16))
-        if self.line.text() or self.line.hasFocus():
-            return
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(font(TICK))
-        text = "Ctrl+F"
-        width = painter.fontMetrics().horizontalAdvance(text) + 12
-        placeholder = self.line.fontMetrics().horizontalAdvance(self.line.placeholderText())
-        if self.width() < width + 60 + placeholder:
-            return
-        box = QRectF(self.width() - width - 8, (self.height() - 20) / 2, width, 20)
         painter.setPen(color("line"))
         painter.setBrush(color("window"))
+        box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
         painter.drawRoundedRect(box, 4, 4)
         painter.setPen(color("text3"))
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, _KEYS)
