@@ -22,7 +22,8 @@ MAX_BYTES = 8 * 1024 * 1024
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a job or preset file as nested mappings, migrated to the present schema.
 
-    The `schema` key is taken out; values are not validated here (see `engine.schema.check`).
+    The `schema` key is taken out; values are not validated here (see `engine.schema.check`). Paths
+    that are relative are meant from the file's own folder, and come back absolute.
 
     Raises:
         JobError: no such file, not TOML, not text, too large, or of a newer schema.
@@ -41,7 +42,31 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         words = f"It cannot be read: {error.strerror or error}."
         raise JobError([Problem("", words)], str(path)) from None
-    return migrate(data, str(path))
+    tree = migrate(data, str(path))
+    _make_absolute(tree, "", path.resolve().parent)
+    return tree
+
+
+def _make_absolute(data: dict[str, Any], general: str, folder: Path) -> None:
+    """Turn relative paths into absolute ones, in place.
+
+    A base model may also be a hub id, which looks like a path: it is one only if it exists.
+    """
+    for key, value in list(data.items()):
+        own = canonical_key(general, key)
+        entry = options().get(f"{general}.{own}" if general else own or "")
+        if entry is None:
+            continue
+        if entry.kind == "table" and isinstance(value, dict):
+            _make_absolute(value, entry.path, folder)
+        elif entry.kind == "tables" and isinstance(value, list):
+            for item in value:
+                if isinstance(item, dict):
+                    _make_absolute(item, f"{entry.path}[]", folder)
+        elif entry.hints.path and isinstance(value, str) and value.strip():
+            meant = folder / Path(value).expanduser()
+            if entry.hints.path != "model" or meant.exists():
+                data[key] = str(meant)
 
 
 def to_toml(data: Mapping[str, Any], head: Mapping[str, Any] | None = None) -> str:

@@ -34,7 +34,7 @@ def test_json_has_the_figures_and_the_problems(job_file, capsys):
     plan = json.loads(capsys.readouterr().out)
     assert plan["modules"] == 264
     assert plan["parameters"] == 2_359_296
-    assert plan["steps"]["total_steps"] == 30
+    assert plan["pictures"]["total_steps"] == 30
     assert any(p["path"] == "model.path" for p in plan["problems"])
 
 
@@ -42,15 +42,17 @@ def test_set_changes_the_plan(job_file, capsys):
     main([str(job_file), "--json", "--set", "conv_dim=4", "--set", "training.epochs=1"])
     plan = json.loads(capsys.readouterr().out)
     assert plan["modules"] == 350
-    assert plan["steps"]["total_steps"] == 3
+    assert plan["pictures"]["total_steps"] == 3
 
 
 def test_the_table_is_for_people(job_file, capsys):
     main([str(job_file)])
-    out = capsys.readouterr().out
-    assert "264 of 350 modules, 2,359,296 parameters" in out
-    assert "3 samples in 3 batches = 3 steps an epoch × 10 = 30" in out
-    assert "error: model.path" in out
+    out, told = capsys.readouterr()
+    assert "264 of 350 layers trained, 2,359,296 parameters" in out
+    assert "text encoder      72 of 72" in out
+    assert "3 samples in 3 batches, 3 steps an epoch" in out
+    assert "10 epochs, 30 steps in all" in out
+    assert "there is no such file" in out + told
 
 
 def test_wrong_use_and_missing_files(job_file, tmp_path, capsys):

@@ -43,6 +43,10 @@ def values(entry: Option) -> st.SearchStrategy:
         "mapping": st.dictionaries(st.sampled_from(["a", "b"]), st.integers(0, 9)),
     }  # fmt: skip
     chosen = kinds[entry.kind]
+    if entry.hints.path:  # relative ones come back absolute
+        chosen = st.sampled_from(["", os.path.abspath(os.sep + "a folder ü"), "owner/name"])
+        if entry.hints.path != "model":
+            chosen = st.sampled_from(["", os.path.abspath(os.sep + "a folder ü")])
     return chosen | st.none() if entry.optional and entry.kind != "text" else chosen
 
 
@@ -61,7 +65,7 @@ def jobs(draw):
     ]
     folders = draw(st.lists(st.lists(st.sampled_from(item_fields), max_size=8), max_size=3))
     for i, fields in enumerate(folders):
-        set_at(data, f"dataset.folders[{i}].path", f"folder {i}")
+        set_at(data, f"dataset.folders[{i}].path", os.path.abspath(f"{os.sep}folder {i}"))
         for entry in fields:
             set_at(data, entry.path.replace("[]", f"[{i}]"), draw(values(entry)))
     return data
@@ -205,3 +209,16 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         raise RuntimeError("crash")
     assert path.read_bytes() == b"first"
     assert os.listdir(path.parent) == ["file.bin"]
+
+
+def test_relative_paths_are_meant_from_the_files_folder(tmp_path):
+    (tmp_path / "model").mkdir()
+    path = tmp_path / "job.toml"
+    path.write_text(
+        '[model]\npath = "model"\nvae = "owner/name"\n[[dataset.folders]]\nimage_dir = "../cats"\n'
+        '[output]\ndirectory = "runs"\n'
+    )
+    data = read_toml(path)
+    assert data["model"] == {"path": str(tmp_path / "model"), "vae": "owner/name"}
+    assert data["dataset"]["folders"][0]["image_dir"] == str(tmp_path / "../cats")
+    assert data["output"]["directory"] == str(tmp_path / "runs")
