@@ -264,6 +264,7 @@ def install(
             missing = list(stamps.LEVELS[: stamps.LEVELS.index(level) + 1])
         if not missing:
             return False
+        shutil.rmtree(work / "tmp", ignore_errors=True)  # left by a start that was interrupted
         (work / "tmp").mkdir(parents=True, exist_ok=True)
         (work / "log.txt").write_text("", "utf-8")
         sweep(root)
