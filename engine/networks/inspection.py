@@ -115,9 +115,9 @@ def guess_architecture(file: AdapterFile) -> Guess:
             best, hits = architecture, fitting
     if best is not None:
         return Guess(best, f"{hits} of {total} layers have its names and sizes")
-    unet = [name for name in names if "down_blocks" in name or "up_blocks" in name]
-    if unet:
-        flat = any("proj_in" in n and file.factors[n].down.dim() == 2 for n in file.factors)
+    by_name = _by_spelling(sites_of("sd1"))
+    if any(name in by_name for name in names):
+        flat = any(f.down.dim() == 2 for name, f in file.factors.items() if "proj_in" in name)
         which = "sd2" if flat else "sd1"
         return Guess(which, "its layers are named as there, at other sizes than the published ones")
     return Guess(None, "its layers' names are of no architecture known here")

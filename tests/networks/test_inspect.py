@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from engine.commands.inspect import main
+from engine.networks.file import read
+from engine.networks.inspection import guess_architecture, inspect_file
+from tests.networks.conftest import golden_file
+from tests.networks.test_file import pair
+
+FAMILIES = Path(__file__).parents[3] / "shared" / "golden"
+ARCHITECTURES = {
+    "anima": "anima", "flux": "flux", "hunyuan": "hunyuan_image", "lumina": "lumina2",
+    "sd15": "sd1", "sd3": "sd3", "sdxl": "sdxl",
+}  # fmt: skip
+
+
+def test_a_file_is_told_by_blocks_ranks_and_hash() -> None:
+    found = inspect_file(golden_file("lora_block25.safetensors"))
+    assert found.guess.architecture == "sd1"
+    assert found.adapters == 180
+    assert found.layout == "kohya"
+    assert found.hash_matches is True
+    assert sum(group.adapters for group in found.groups) == 180
+    names = [group.name for group in found.groups]
+    assert names[0] == "text encoder"
+    assert names[1:] == sorted(names[1:], key=lambda n: (("IN", "MI", "OU").index(n[:2]), n))
+    assert all(group.strength > 0 for group in found.groups)
+
+
+def test_the_table_shows_ranks_settings_and_hash(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(golden_file("lora_r4a2.safetensors"))]) == 0
+    shown = capsys.readouterr().out
+    assert "For:       SD 1.x" in shown
+    assert "204 layers" in shown
+    assert "OUT11" in shown
+    assert "as the file states" in shown
+    assert "rank:                     4" in shown
+
+
+def test_json_holds_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(golden_file("lora_r4a2.safetensors"))
+    assert main([path, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["metadata"]["ss_network_dim"] == "4"
+    assert data["groups"][0]["ranks"] == [4]
+    assert data["groups"][0]["alphas"] == [2.0]
+    assert data["hash_matches"] is True
+    assert data["dtypes"] == ["F32"]
+
+
+def test_a_changed_file_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file(pair(), path, metadata={"sshs_model_hash": "0" * 64})
+    assert main([str(path)]) == 0
+    assert "NOT what the file states" in capsys.readouterr().out
+
+
+def test_a_bad_file_ends_with_1_and_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "page.safetensors"
+    path.write_bytes(b"<html>")
+    assert main([str(path)]) == 1
+    assert "page.safetensors" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as leaving:
+        main([])
+    assert leaving.value.code == 2
+
+
+def test_published_sizes_tell_sd1_from_sd2(tmp_path: Path) -> None:
+    import torch
+
+    name = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"
+    for width, architecture in ((768, "sd1"), (1024, "sd2")):
+        path = tmp_path / f"{width}.safetensors"
+        down, up = torch.ones(2, width), torch.ones(1280, 2)
+        save_file({f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up}, path)
+        guess = guess_architecture(read(path))
+        assert guess.architecture == architecture
+        assert "1 of 1 layers" in guess.reason
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in sorted(FAMILIES.glob("*/*.safetensors")) if ".io." not in p.name]
+    or [golden_file("lora_r4a2.safetensors")],
+    ids=lambda p: f"{p.parent.name}/{p.stem}",
+)
+def test_every_familys_files_are_recognized(path: Path) -> None:
+    assert guess_architecture(read(path)).architecture == ARCHITECTURES[path.parent.name]
+
+
+def test_other_layouts_are_shown_by_blocks_too(tmp_path: Path) -> None:
+    tensors = load_file(golden_file("lora_r4a2.safetensors"))
+    name = "lora_unet_mid_block_attentions_0_proj_in"
+    other = "diffusion_model.middle_block.1.proj_in"
+    renamed = {k.replace(name, other): t for k, t in tensors.items() if k.startswith(name)}
+    assert len(renamed) == 3
+    save_file(renamed, tmp_path / "a.safetensors")
+    found = inspect_file(tmp_path / "a.safetensors")
+    assert (found.layout, found.hash_matches) == ("comfyui", None)
+    assert found.guess.architecture == "sd1"
+    assert [group.name for group in found.groups] == ["MID"]
