@@ -137,12 +137,12 @@ class EngineProcess(QObject):
         self._pid = self._process.processId()
 
     def _on_ready_output(self) -> None:
-        self._out.feed(self._process.readAllStandardOutput().data())
+        self._out.feed(bytes(self._process.readAllStandardOutput().data()))
         if not self._drain_timer.isActive():
             self._drain()
 
     def _on_ready_error(self) -> None:
-        self._err.feed(self._process.readAllStandardError().data())
+        self._err.feed(bytes(self._process.readAllStandardError().data()))
         if not self._drain_timer.isActive():
             self._drain()
 

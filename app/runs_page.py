@@ -177,10 +177,10 @@ class RunsPage(QWidget):
         run = self.list.current()
         for button in (self.open, self.job, self.folder, self.forget):
             button.setEnabled(run is not None)
-        can_resume = run is not None and run.resume_step is not None
-        can_resume = can_resume and run.status in ("stopped", "failed", "interrupted", "aborted")
-        self.resume.setEnabled(bool(can_resume))
-        if can_resume:
+        over = ("stopped", "failed", "interrupted", "aborted")
+        can_resume = run is not None and run.resume_step is not None and run.status in over
+        self.resume.setEnabled(can_resume)
+        if run is not None and can_resume:
             self.resume.setText(self.tr("Resume from step {0}").format(f"{run.resume_step:,}"))
         else:
             self.resume.setText(self.tr("Resume"))

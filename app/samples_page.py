@@ -43,12 +43,13 @@ class SamplesPage(QWidget):
         self.view.setAccessibleName(self.tr("How to look at previews"))
         self.view.set_value("grid")
         self.view.edited.connect(self._on_view)
-        self.size = QSlider(Qt.Orientation.Horizontal)
-        self.size.setAccessibleName(self.tr("Size of the previews"))
-        self.size.setRange(*_SIDES)
-        self.size.setValue(150)
-        self.size.setFixedWidth(120)
-        self.size.valueChanged.connect(self.gallery.set_side)
+        self.zoom = QSlider(Qt.Orientation.Horizontal)
+        self.zoom.setAccessibleName(self.tr("Size of the previews"))
+        self.zoom.setRange(*_SIDES)
+        self.zoom.setValue(150)
+        self.zoom.setMinimumWidth(60)
+        self.zoom.setMaximumWidth(120)
+        self.zoom.valueChanged.connect(self.gallery.set_side)
         self.star = RowButton(self.tr("Keep file"), "ghost", "star")
         self.star.setToolTip(self.tr("Star: never delete the adapter file of this step"))
         self.star.clicked.connect(self._on_star)
@@ -74,7 +75,7 @@ class SamplesPage(QWidget):
         row = QHBoxLayout()
         row.setSpacing(10)
         row.addWidget(self.view)
-        row.addWidget(self.size)
+        row.addWidget(self.zoom)
         row.addWidget(ButtonRow([], [self.star, self.folder]), 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 14, 20, 14)
@@ -144,12 +145,12 @@ class SamplesPage(QWidget):
             return self.grid.prompts[0], self.grid.steps[-1]
         return None, None
 
-    def _update(self, *_: object) -> None:
+    def _update(self, *_args: object) -> None:
         has_any = bool(self.grid.prompts)
         is_grid = self.view.value() == "grid"
         shown = self.gallery if is_grid else self.compare
         self.stack.setCurrentWidget(shown if has_any else self.empty)
-        self.size.setVisible(is_grid and has_any)
+        self.zoom.setVisible(is_grid and has_any)
         _, step = self._current()
         file = self.grid.file_of(step) if step is not None else None
         self.star.setEnabled(file is not None)

@@ -6,6 +6,7 @@ the job file, or works on in the one given by --resume.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -69,8 +70,9 @@ class Talk:
         self.write(line)
 
     def write(self, data: bytes) -> None:
-        self.out.write(data)
-        self.out.flush()
+        with contextlib.suppress(BrokenPipeError):  # the window is gone
+            self.out.write(data)
+            self.out.flush()
 
     def hello(self, steps: int = STEPS, resumed_from: int = 0) -> None:
         self.say(

@@ -47,6 +47,8 @@ class Compare(QWidget):
         self.first, self.second = ChoiceBox(), ChoiceBox()
         self.first.setAccessibleName(self.tr("First step"))
         self.second.setAccessibleName(self.tr("Second step"))
+        for choice in (self.first, self.second):
+            choice.setMinimumWidth(84)
         self.first.edited.connect(lambda step: self.compare(self.prompt, step, self.step))
         self.second.edited.connect(lambda step: self.compare(self.prompt, self.other, step))
         self.slider = QSlider(Qt.Orientation.Horizontal)

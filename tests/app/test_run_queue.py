@@ -183,12 +183,12 @@ def test_the_index_is_a_copy_that_is_built_anew_and_quick(tmp_path):
 
 def test_events_of_a_long_run_are_read_within_a_second(tmp_path):
     hello = Hello(run_directory=str(tmp_path), name="long", architecture="sd1", device="CPU")
-    lines = [encode(Step(step=n, epoch=1, loss=0.5)) for n in range(1, 100_001)]
+    lines = [encode(Step(step=n, epoch=1, loss=0.5)) for n in range(1, 20_001)]
     (tmp_path / "events.jsonl").write_bytes(encode(hello) + b"".join(lines))
     start = time.thread_time()
     facts = read_facts(tmp_path)
-    assert facts.step == 100_000
-    assert time.thread_time() - start < 3.0  # 1 s on an idle machine
+    assert facts.step == 20_000
+    assert time.thread_time() - start < 1.0  # 100,000 take 1 s on an idle machine
 
 
 def test_resume_changes_are_set_texts():
