@@ -1,66 +1,86 @@
-"""`plan`: what a job will do, without loading any weights."""
+"""`python main.py plan`: foretell what a job will do, without loading a weight.
+
+Exit code: 0 done, 1 the job cannot run, 2 wrong use.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from engine.plan.adapter_ranks import ranks_in
 from engine.plan.detect import ModelFacts, look_at, mismatch
-from engine.plan.folders import FolderProblem, pictures_of, problems_in
-from engine.plan.summary import Plan, Share, summarize
+from engine.plan.folders import FolderProblem, Picture, pictures_of
+from engine.plan.header import FileProblem, read_header
+from engine.plan.ranks import FileRanks
+from engine.plan.summary import Pictures, Plan, summarize
+from engine.schema.architectures import ARCHITECTURES
 from engine.schema.check import check
 from engine.schema.job import Job
 from engine.schema.job_file import apply_sets, read_toml
+from engine.schema.lr_weights import block_lr_weights
 from engine.schema.problem import JobError, Problem
 
-EXAMPLE = "example: python main.py plan job.toml --set network.rank=8 --json"
+EXAMPLE = """examples:
+  python main.py plan cat.toml
+  python main.py plan cat.toml --set network.rank=8 --json"""
+
+_COMPONENTS = {"denoiser": "picture model", "text_encoder": "text encoder"}
 
 
-def main(argv: list[str]) -> int:
-    """Print the plan of a job; 0 if it could run as it is, 1 if not, 2 for wrong use."""
-    parser = argparse.ArgumentParser(prog="main.py plan", description=__doc__, epilog=EXAMPLE)
-    parser.add_argument("job", type=Path, metavar="JOB.toml")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="a.b=v", help="change one option"
-    )
-    parser.add_argument("--json", action="store_true", help="for programs")
-    options = parser.parse_args(argv)
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    arguments = _parser().parse_args(argv)
     try:
-        data = read_toml(options.job)
+        data = read_toml(arguments.job)
     except JobError as error:
         print(error, file=sys.stderr)
         return 1
-    wrong = apply_sets(data, options.set)
+    wrong = apply_sets(data, arguments.set)
     if wrong:
-        for problem in wrong:
-            print(problem.message, file=sys.stderr)
+        _tell(wrong)
         return 2
     checked = check(data)
-    problems = list(checked.problems)
-    facts = look_at(checked.job.model.path) if checked.job.model.path else None
-    problems += _model_problems(checked.job, facts)
-    pictures = None
-    try:
-        pictures = pictures_of(checked.job.dataset)
-    except FolderProblem as problem:
-        problems.append(Problem(problem.field, str(problem)))
-    plan = summarize(checked.job, facts, pictures or None)
-    if plan.nothing:
-        problems.append(Problem("dataset.folders", plan.nothing))
-    problems += [
-        Problem("dataset.folders", words, "warning") for words in problems_in(pictures or [])
-    ]
+    job, problems = checked.job, list(checked.problems)
+    facts = look_at(job.model.path) if job.model.path.strip() else None
+    problems += _model_problems(job, facts)
+    pictures, picture_problems = _look_at_pictures(job)
+    problems += picture_problems
+    ranks, file_problems = _file_ranks(job)
+    problems += file_problems
+    plan = summarize(job, facts, pictures, file_ranks=ranks)
+    if plan.pictures is not None and plan.pictures.problem:
+        problems.append(Problem("dataset.folders", plan.pictures.problem))
     errors = [p for p in problems if p.severity == "error"]
-    if options.json:
-        told = [{"path": p.path, "message": p.message, "severity": p.severity} for p in problems]
-        print(json.dumps({**plan.to_json(), "problems": told}, indent=2, ensure_ascii=False))
+    if arguments.json:
+        content = plan.to_json() | {"problems": [_as_json(p) for p in problems]}
+        print(json.dumps(content, indent=2, ensure_ascii=False))
     else:
-        print(table(checked.job, plan, facts))
-        for problem in sorted(problems, key=lambda p: p.severity != "error"):
-            print(f"{problem.severity}: {problem}")
+        print("\n".join(_lines(job, facts, plan)))
+        _tell(problems)
     return 1 if errors else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python main.py plan",
+        description="Foretell what a job will do: layers, ranks, file, pictures, steps, memory.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("job", type=Path, metavar="JOB.toml", help="the job file")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="TABLE.KEY=VALUE",
+        help="change a value of the job; may be given several times",
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    return parser
 
 
 def _model_problems(job: Job, facts: ModelFacts | None) -> list[Problem]:
@@ -70,49 +90,106 @@ def _model_problems(job: Job, facts: ModelFacts | None) -> list[Problem]:
     return [Problem("model.path", words)] if words else []
 
 
-def table(job: Job, plan: Plan, facts: ModelFacts | None) -> str:
-    """The plan for a person."""
-    lines = [f"Model     {job.model.path or 'not chosen'}"]
-    if facts is not None and facts.reason:
-        lines.append(f"          {facts.reason}")
-    lines.append(
-        f"Adapter   {plan.modules:,} of {plan.modules_possible:,} modules, "
-        f"{plan.parameters:,} parameters, file {_size(plan.file_bytes)} {job.output.precision}"
+def _look_at_pictures(job: Job) -> tuple[list[Picture] | None, list[Problem]]:
+    if not any(f.enabled and f.path.strip() for f in job.dataset.folders):
+        return None, []
+    try:
+        return pictures_of(job.dataset), []
+    except FolderProblem as problem:
+        return None, [Problem(problem.field, str(problem))]
+
+
+def _file_ranks(job: Job) -> tuple[FileRanks | None, list[Problem]]:
+    if not job.network.start_from or not job.network.rank_from_file:
+        return None, []
+    try:
+        return ranks_in(read_header(job.network.start_from)), []
+    except FileProblem as problem:
+        return None, [Problem("network.start_from", str(problem))]
+
+
+def _as_json(problem: Problem) -> dict[str, str]:
+    return {"path": problem.path, "severity": problem.severity, "message": problem.message}
+
+
+def _tell(problems: Sequence[Problem]) -> None:
+    """Print problems in the window's own words, errors first."""
+    for problem in sorted(problems, key=lambda p: p.severity != "error"):
+        print(f"{problem.severity}: {problem}", file=sys.stderr)
+
+
+def _lines(job: Job, facts: ModelFacts | None, plan: Plan) -> Iterator[str]:
+    yield f"{job.output.name or 'job'}: an adapter for {ARCHITECTURES[plan.architecture].label}"
+    if facts is not None and not facts.refusal:
+        yield f"  model       {job.model.path} ({facts.reason})"
+    yield ""
+    yield (
+        f"{plan.modules} of {plan.modules_of} layers trained, {plan.parameters:,} parameters, "
+        f"file {_size(plan.file_bytes)}"
     )
-    ranks = ", ".join(f"{rank} in {count}" for rank, count in plan.ranks.items())
-    lines += [f"Ranks     {ranks or 'none'}", ""]
-    lines += [*_shares(plan.parts), "", *_shares(tuple(b for b in plan.blocks if b.possible))]
+    for part in plan.parts:
+        name = _COMPONENTS.get(part.component, part.component)
+        yield f"  {name:<16}{part.modules:>4} of {part.modules_of:<5}{part.parameters:>12,}"
+    yield from _block_lines(job, plan)
     if plan.pictures is not None:
-        p = plan.pictures
-        lines += [
-            "",
-            f"Pictures  {p.found} found, {p.trained} trained on, {p.held_out} held out, "
-            f"{p.regularization} regularization, {p.unusable} unusable, "
-            f"{p.without_caption} without caption",
-        ]
-    lines += [
-        f"  {b.width:>5} × {b.height:<5} {b.samples:>6} samples  {b.crop_loss:>4.0%} cut off"
-        for b in plan.buckets
-    ]
-    if plan.steps is not None:
-        s = plan.steps
-        lines.append(
-            f"Steps     {s.samples_per_epoch} samples in {s.batches_per_epoch} batches = "
-            f"{s.steps_per_epoch} steps an epoch × {s.epochs} = {s.total_steps}"
+        yield from _picture_lines(plan.pictures)
+    yield ""
+    yield f"Memory, estimated: {_size(plan.memory.low)} to {_size(plan.memory.high)}"
+    for part in plan.memory.parts:
+        when = "" if part.phase == "always" else f"  while {part.phase}"
+        between = _size(part.low) if part.low == part.high else (
+            f"{_size(part.low)} to {_size(part.high)}"
+        )  # fmt: skip
+        yield f"  {part.name:<22}{between}{when}"
+    if plan.notes:
+        yield ""
+        yield from (f"- {note}" for note in plan.notes)
+
+
+def _block_lines(job: Job, plan: Plan) -> Iterator[str]:
+    """A row a block, where the blocks are not all alike."""
+    weighted = block_lr_weights(job.network, ARCHITECTURES[plan.architecture]) is not None
+    trained = [b for b in plan.blocks if b.modules]
+    alike = len({(b.rank, b.conv_rank) for b in trained if b.rank and b.conv_rank}) <= 1
+    alike = alike and len({b.rank for b in trained if b.rank}) <= 1
+    if not trained or (alike and not weighted and job.network.block_dims is None):
+        return
+    yield ""
+    yield "  block   rank  3×3  layers  parameters  rate"
+    for block in plan.blocks:
+        rate = f"×{block.lr_factor:g}" if block.modules else "–"
+        yield (
+            f"  {block.name:<8}{block.rank:>4}{block.conv_rank:>5}{block.modules:>8}"
+            f"{block.parameters:>12,}  {rate}"
         )
-    m = plan.memory
-    lines += ["", f"Memory    {_size(m.low)} to {_size(m.high)} at its peak, while {m.phase}"]
-    lines += [
-        f"  {part.name:<28}{_size(part.low)}"
-        + (f" to {_size(part.high)}" if part.high != part.low else "")
-        for part in m.parts
-    ]
-    return "\n".join([*lines, *(f"note: {note}" for note in plan.notes)])
 
 
-def _shares(shares: tuple[Share, ...]) -> list[str]:
-    return [f"  {s.name:<12}{s.modules:>5} of {s.possible:<5}{s.parameters:>14,}" for s in shares]
+def _picture_lines(pictures: Pictures) -> Iterator[str]:
+    yield ""
+    counts = [f"{pictures.trained} pictures trained on"]
+    for count, words in (
+        (pictures.regularization, "for regularization"),
+        (pictures.held_out, "held out"),
+        (pictures.unusable, "unusable"),
+    ):
+        if count:
+            counts.append(f"{count} {words}")
+    yield ", ".join(counts)
+    yield (
+        f"  {pictures.samples_per_epoch} samples in {pictures.batches_per_epoch} batches, "
+        f"{pictures.steps_per_epoch} steps an epoch"
+    )
+    yield f"  {pictures.epochs} epochs, {pictures.total_steps} steps in all"
+    yield ""
+    yield "  bucket      pictures  samples  cropped"
+    for bucket in pictures.buckets:
+        size = f"{bucket.size[0]}×{bucket.size[1]}"
+        yield f"  {size:<12}{bucket.pictures:>8}{bucket.samples:>9}{bucket.crop_loss:>9.1%}"
 
 
-def _size(size: float) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+def _size(count: float) -> str:
+    """Bytes in the unit people read."""
+    for unit, width in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= width:
+            return f"{count / width:.1f} {unit}"
+    return f"{count:.0f} bytes"

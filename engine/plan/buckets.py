@@ -124,12 +124,15 @@ def _nearest(picture: Size, rules: BucketRules) -> Size:
             return picture
         return min(buckets, key=lambda b: abs(b[0] / b[1] - width / height))
 
-    # Cross products keep the comparison equal, bit for bit, for a picture turned by 90°.
-    def distance(bucket: Size) -> tuple[float, int, int]:
-        error = abs(math.log(bucket[0] * height) - math.log(bucket[1] * width))
-        return round(error, 12), -math.prod(bucket), bucket[0]
+    # Differences of logarithms are equal, bit for bit, for a picture turned by 90°.
+    ratio = math.log(width) - math.log(height)
+    return min(_by_ratio(rules), key=lambda b: (round(abs(b[0] - ratio), 12), b[1], b[2]))[2]
 
-    return min(buckets, key=distance)
+
+@lru_cache(maxsize=32)
+def _by_ratio(rules: BucketRules) -> tuple[tuple[float, int, Size], ...]:
+    """Logarithm of the ratio, minus the area, and the bucket, of all buckets."""
+    return tuple((math.log(w) - math.log(h), -w * h, (w, h)) for w, h in table(rules))
 
 
 def _cover(picture: Size, bucket: Size) -> Fit:
