@@ -38,7 +38,7 @@ class Compare(QWidget):
         self.pane.turned.connect(self._on_turned)
         self.pane.closed.connect(self.closed)
         self.how = Segmented(
-            [("wipe", self.tr("Wipe")), ("side", self.tr("Side by side")),
+            [("wipe", self.tr("Wipe")), ("side", self.tr("Beside")),
              ("difference", self.tr("Difference"))]
         )  # fmt: skip
         self.how.setAccessibleName(self.tr("How to compare"))
