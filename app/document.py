@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ class Document(QObject):
         self.undo_stack.setUndoLimit(UNDO_LIMIT)
         self._base = base_data(self.preset)
         self._checked: Checked | None = None
+        self._changed: tuple[str, ...] | None = None
         self._outside: dict[str, tuple[Problem, ...]] = {}
         self._saved: dict[str, Any] | None = None
         self._announce = QTimer(self, interval=0, singleShot=True)
@@ -143,7 +145,11 @@ class Document(QObject):
 
     def changed_paths(self) -> list[str]:
         """All fields in force that differ from the preset, in the form's order."""
-        return [p for p in _leaves() if self.is_changed(p) and self.is_in_force(p)]
+        if self._changed is None:
+            self._changed = tuple(
+                p for p in _leaves() if self.is_changed(p) and self.is_in_force(p)
+            )
+        return list(self._changed)
 
     def is_in_force(self, path: str) -> bool:
         """Whether a field applies to the architecture and its conditions hold."""
@@ -217,6 +223,7 @@ class Document(QObject):
     def use_preset_as_base(self, preset: Preset) -> None:
         """Compare with another preset without changing a value, as after saving one."""
         self.preset, self._base = preset, base_data(preset)
+        self._changed = None
         self.replaced.emit()
 
     def set_architecture(self, architecture: str, preset: Preset | None = None) -> None:
@@ -304,14 +311,15 @@ class Document(QObject):
         self.replaced.emit()
 
     def _after_change(self) -> None:
-        self._checked = None
+        self._checked = self._changed = None
         self._announce.start()
         self.file_changed.emit()
 
 
-def _leaves() -> list[str]:
+@cache
+def _leaves() -> tuple[str, ...]:
     """Paths of all fields with a value: no tables, no fields of list items."""
-    return [p for p, o in options().items() if o.kind != "table" and "[]" not in p]
+    return tuple(p for p, o in options().items() if o.kind != "table" and "[]" not in p)
 
 
 def _known(path: str) -> bool:

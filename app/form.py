@@ -65,13 +65,6 @@ class Form(QScrollArea):
         self._column.setContentsMargins(0, 8, 4, 24)
         self._column.setSpacing(4)
         self.groups: dict[str, FormGroup] = {}
-        for name in GROUPS:
-            group = FormGroup(name, document, settings, self._inner)
-            group.row_made.connect(self._on_row_made)
-            group.tables_made.connect(self._on_tables_made)
-            group.unfolded.connect(lambda n=name: self.unfold(n))
-            self.groups[name] = group
-            self._column.addWidget(group)
         self._column.addStretch(1)
         self.setWidget(self._inner)
         self._message_timer = QTimer(self, interval=MESSAGE_DELAY_MS, singleShot=True)
@@ -82,16 +75,12 @@ class Form(QScrollArea):
         document.problems_changed.connect(self._message_timer.start)
         self._late = QTimer(self, interval=0, singleShot=True)
         self._late.timeout.connect(self._build_next)
-        self._unbuilt: list[str] = []
+        self._unbuilt: list[str] = list(GROUPS)
 
     def build(self) -> None:
-        """Make the rows of the first groups now, the others after the first paint."""
-        self._unbuilt = list(GROUPS)
-        for _ in range(2):
-            self._refresh_group(self._unbuilt.pop(0))
-        for name in self._unbuilt:
-            self.groups[name].hide()
-        self._late.start()
+        """Make the rows, a group a turn of the event loop; to be called after the first paint."""
+        if self._unbuilt and not self._late.isActive():
+            self._late.start()
 
     def finish_building(self) -> None:
         """Make what is still to be made at once."""
@@ -100,12 +89,22 @@ class Form(QScrollArea):
 
     def _build_next(self) -> None:
         if self._unbuilt:
-            self._refresh_group(self._unbuilt.pop(0))
+            name = self._unbuilt.pop(0)
+            self._add_group(name)
+            self._refresh_group(name)
         if self._unbuilt:
             self._late.start()
         else:
             self._late.stop()
             self.show_problems()
+
+    def _add_group(self, name: str) -> None:
+        group = FormGroup(name, self.document, self._settings, self._inner)
+        group.row_made.connect(self._on_row_made)
+        group.tables_made.connect(self._on_tables_made)
+        group.unfolded.connect(lambda: self.unfold(name))
+        self.groups[name] = group
+        self._column.insertWidget(len(self.groups) - 1, group)
 
     # -- what is shown ---------------------------------------------------------------------
 
@@ -238,7 +237,7 @@ class Form(QScrollArea):
     def _label_width(self, path: str) -> int:
         if "[" in path:
             return LABEL_SMALL
-        return 128 if self.width() < 400 else LABEL
+        return 128 if self.width() < 430 else LABEL
 
     def _on_attended(self, path: str, by_focus: bool) -> None:
         if by_focus and path != self.focused_path:
@@ -405,7 +404,7 @@ class Form(QScrollArea):
         self.verticalScrollBar().setValue(max(0, self.groups[name].y() - 4))
 
     def _on_scrolled(self, value: int) -> None:
-        shown = [n for n in GROUPS if self.groups[n].isVisible()]
+        shown = [n for n, group in self.groups.items() if group.isVisible()]
         above = [n for n in shown if self.groups[n].y() <= value + 60]
         if value >= self.verticalScrollBar().maximum() > 0 and self._asked_group in shown:
             above.append(self._asked_group)  # the last groups cannot come to the top

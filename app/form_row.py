@@ -20,7 +20,7 @@ from app.editors import as_widget, make_editor, value_words
 from app.settings import Settings
 from app.theme import SMALL, color
 from app.widgets.button import Button, IconButton
-from app.widgets.label import Label
+from app.widgets.label import ElidedLabel, Label
 from app.widgets.message import Message
 from app.widgets.number import range_words
 from engine.schema.options import Option
@@ -94,7 +94,7 @@ class FormRow(QWidget):
         self.set_label_width(LABEL_SMALL if in_card else LABEL)
         widget = as_widget(self.editor)
         self.label.setBuddy(widget)
-        self.hint = Label("", "text3", SMALL, self)
+        self.hint = ElidedLabel("", "text3", SMALL, self)
         self.reset = IconButton("reset", self.tr("Reset to the preset"), self, side=ACTION)
         self.reset.clicked.connect(lambda: self.reset_asked.emit(self.path))
         policy = self.reset.sizePolicy()

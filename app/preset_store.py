@@ -18,6 +18,7 @@ class PresetStore:
     def __init__(self, own: Path, built_in: Path = BUILT_IN) -> None:
         self._own, self._built_in = own, built_in
         self.unreadable: list[str] = []
+        self._known: dict[Path, tuple[int, Preset]] = {}  # when it was changed, and what it holds
 
     def all(self, architecture: str) -> list[Preset]:
         """Built-in presets in the order of their files, then the user's own by name."""
@@ -39,8 +40,12 @@ class PresetStore:
         presets = []
         for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
             try:
-                presets.append(read_preset(path, built_in))
-            except JobError as error:
+                stamp = path.stat().st_mtime_ns
+                known = self._known.get(path)
+                if known is None or known[0] != stamp:
+                    known = self._known[path] = (stamp, read_preset(path, built_in))
+                presets.append(known[1])
+            except (JobError, OSError) as error:
                 self.unreadable.append(str(error))
         return presets
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QResizeEvent
+from PySide6.QtGui import (
+    QCloseEvent,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDropEvent,
+    QPaintEvent,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from app.document import Document
@@ -92,7 +99,8 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(central)
         central.setFocus()
         self.drop_hint = DropHint(central)
-        self.form.build()
+        self.pane.depth.set_value(self.settings.get("shows_all", False))
+        self.form.shows_all = bool(self.pane.depth.value())
 
     def _connect(self) -> None:
         document, bar = self.document, self.tool_bar
@@ -134,7 +142,6 @@ class MainWindow(QMainWindow):
         self._refresh_bar()
         self._refresh_title()
         self._refresh_standing()
-        self.pane.refresh_marks()
 
     def _on_replaced(self) -> None:
         self._presets_shown = ""
@@ -304,7 +311,6 @@ class MainWindow(QMainWindow):
             self.splitter.setSizes([int(w) for w in widths])
         else:
             self.reset_splitter()
-        self.pane.set_shows_all(self.settings.get("shows_all", False))
         if self.settings.get("folded", False):
             self.pane.set_folded(True)
 
@@ -330,6 +336,11 @@ class MainWindow(QMainWindow):
         self.pane.fit_to_window(self.width())
         self.pane.refit()
         QTimer.singleShot(0, self, self.update)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Fill the form once the window is there to be seen."""
+        super().paintEvent(event)
+        self.form.build()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Give the rail its words or take them."""

@@ -1,0 +1,90 @@
+"""Bench (b): from the start of the process to the first paint, against a bare QMainWindow."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ("torch", "diffusers", "transformers", "numpy", "pyqtgraph", "superqt")
+
+_TAIL = """
+import json, os, sys, time
+from PySide6.QtCore import QEvent, QObject, QTimer
+class Watch(QObject):
+    def eventFilter(self, watched, event):
+        if event.type() == QEvent.Type.Paint and watched is window:
+            QTimer.singleShot(0, done)
+        return False
+def done():
+    wall = time.time() - float(os.environ["GRAFT_BENCH_START"])
+    heavy = [name for name in HEAVY if name in sys.modules]
+    print(json.dumps({"wall": wall, "cpu": time.process_time(), "heavy": heavy}), flush=True)
+    os._exit(0)
+watch = Watch()
+window.installEventFilter(watch)
+window.show()
+app.exec()
+"""
+_BARE = """
+from PySide6.QtWidgets import QApplication, QMainWindow
+app = QApplication([])
+window = QMainWindow()
+window.resize(1280, 800)
+"""
+_OURS = """
+from app.main import make_application, make_window
+app = make_application()
+window = make_window()
+"""
+
+
+def run(quick: bool) -> dict[str, Any]:
+    """Start both in turn; medians of processor and wall seconds, and their ratio.
+
+    The ratio is of processor time, as wall time also counts what others do on the machine.
+    """
+    rounds = 3 if quick else 7
+    bare, ours = [], []
+    with tempfile.TemporaryDirectory() as home:
+        _start(_BARE, home)  # warms the disk cache
+        _start(_OURS, home)
+        for _ in range(rounds):
+            bare.append(_start(_BARE, home))
+            ours.append(_start(_OURS, home))
+    cpu = [statistics.median(m["cpu"] for m in side) for side in (bare, ours)]
+    wall = [statistics.median(m["wall"] for m in side) for side in (bare, ours)]
+    return {
+        "bare_cpu_seconds": round(cpu[0], 4),
+        "window_cpu_seconds": round(cpu[1], 4),
+        "bare_wall_seconds": round(wall[0], 4),
+        "window_wall_seconds": round(wall[1], 4),
+        "ratio": round(cpu[1] / cpu[0], 3),
+        "goal": 3.0,
+        "heavy_modules": sorted({name for m in ours for name in m["heavy"]}),
+    }
+
+
+def _start(program: str, home: str) -> dict[str, Any]:
+    """Start a window in a process of its own; seconds to its first paint."""
+    import time
+
+    environment = {**os.environ, "GRAFT_HOME": home, "PYTHONPATH": str(ROOT)}
+    if not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")):
+        environment.setdefault("QT_QPA_PLATFORM", "offscreen")
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as installed: modules are compiled once
+    environment["GRAFT_BENCH_START"] = str(time.time())
+    text = f"HEAVY = {HEAVY!r}\n{program}{_TAIL}"
+    done = subprocess.run(
+        [sys.executable, "-c", text], env=environment, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    if done.returncode != 0 or not done.stdout.strip():
+        raise RuntimeError(f"The window did not paint: {done.stderr[-800:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
