@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from engine.protocol import Failure, Finished
 from engine.schema.check import check
@@ -20,7 +20,7 @@ from engine.schema.job import Job
 from engine.schema.job_file import apply_sets, job_data, read_toml, save_job
 from engine.schema.problem import JobError, Problem
 from engine.training.control import Control
-from engine.training.events import Events, FileSink, PipeSink, Sink, take_stdout
+from engine.training.events import Events, FileSink, ListSink, PipeSink, Sink, take_stdout
 from engine.training.failures import RunError, StopRun, failure_of
 from engine.training.run import Run, create_run, open_run, run_name
 
@@ -40,7 +40,8 @@ def main(argv: list[str]) -> int:
         _parser().error("give a job file, or --resume with a run folder")
     if arguments.resume is not None and arguments.run_directory is not None:
         _parser().error("--resume already names the run folder; leave --run-directory out")
-    events = Events(_voice(arguments.events))
+    early = ListSink()  # what is told before there is a folder to keep it in
+    events = Events(_voice(arguments.events), early)
     control = Control()
     try:
         job, wrong_use = _read_job(arguments, events)
@@ -57,8 +58,16 @@ def main(argv: list[str]) -> int:
         return 1
     undo = control.catch_signals()
     if arguments.events:
-        control.read_commands(sys.stdin.buffer)
+        try:
+            # Unbuffered: a thread that waits inside a buffer keeps Python from ending.
+            control.read_commands(open(0, "rb", buffering=0, closefd=False))  # noqa: SIM115
+        except OSError:  # no stdin at all: there is no window to work for
+            control.obey("stop")
     try:
+        file = FileSink(run.events)
+        for event in early.events:
+            file.write(event)
+        events.sinks[events.sinks.index(early)] = file
         return _train(job, run, events, control, started, quiet=not arguments.events)
     finally:
         undo()
@@ -151,26 +160,34 @@ def _open(arguments: Any, job: Job) -> Run:
 def _train(
     job: Job, run: Run, events: Events, control: Control, started: float, *, quiet: bool
 ) -> int:
-    events.sinks.append(FileSink(run.events))
     _start_log(job, run, quiet)
     _set_environment(job)
-    finished = Finished(reason="failed", step=0)
     try:
         # torch and the libraries load here, once the first events are out.
         from engine.training.loop import train
 
         finished = train(job, run, events, control)
     except StopRun:
-        reason = "aborted" if control.abort else "stopped"
-        finished = Finished(reason=reason, step=0, resumable=True)
+        finished = _ended_early(run, "aborted" if control.abort else "stopped")
     except Exception as error:  # the person gets words, the log the traceback
         log.exception("the run failed")
-        events.emit(failure_of(error, job))
+        finished = _ended_early(run, "failed")
+        failure = failure_of(error, job, finished.step)
+        events.emit(failure.model_copy(update={"resumable": finished.resumable}))
     seconds = time.time() - started
     events.emit(finished.model_copy(update={"seconds": seconds}))
     events.close()
     logging.shutdown()
     return 0 if finished.reason != "failed" else 1
+
+
+def _ended_early(run: Run, reason: Literal["stopped", "aborted", "failed"]) -> Finished:
+    """How a run stands that ended before its steps: an older state of it can still be resumed."""
+    from engine.training.state import find_states
+
+    states = find_states(run.states)
+    step = int(states[-1].name.removeprefix("step-")) if states else 0
+    return Finished(reason=reason, step=step, resumable=bool(states))
 
 
 def _start_log(job: Job, run: Run, quiet: bool) -> None:

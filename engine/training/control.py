@@ -9,9 +9,8 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import BinaryIO
 
 from engine.protocol import parse_command
 from engine.training.failures import StopRun
@@ -78,13 +77,13 @@ class Control:
         asked, self.sample = self.sample, False
         return asked
 
-    def read_commands(self, stream: BinaryIO) -> threading.Thread:
+    def read_commands(self, stream: Iterable[bytes]) -> threading.Thread:
         """Obey the lines of a stream in a thread of their own; its end means stop."""
         thread = threading.Thread(target=self._read, args=(stream,), name="commands", daemon=True)
         thread.start()
         return thread
 
-    def _read(self, stream: BinaryIO) -> None:
+    def _read(self, stream: Iterable[bytes]) -> None:
         try:
             for line in stream:
                 command = parse_command(line)

@@ -22,14 +22,16 @@ from engine.data.loader import Loader
 from engine.networks.groups import GroupSpec
 from engine.networks.network import Network
 from engine.networks.start import start_network
+from engine.plan.header import FileProblem
 from engine.plan.steps import RunLength
-from engine.protocol import Hello
+from engine.protocol import Failure, Hello
 from engine.schema.job import Job
 from engine.schema.table import steps_of
 from engine.training.control import Control
 from engine.training.description import Description
 from engine.training.ema import Ema
 from engine.training.events import Events
+from engine.training.failures import RunError
 from engine.training.feed import Found, find_pictures, keep_encoded
 from engine.training.memory import PRECISIONS, Device, choose_device, choose_precision
 from engine.training.objective import Objective, check_objective
@@ -294,9 +296,13 @@ def _load(
 
 
 def _network(job: Job, model: TrainableModel, events: Events) -> Network:
-    network, notes = start_network(
-        job.network, job.model.architecture, model.sites, model.components, job.training.seed
-    )
+    try:
+        network, notes = start_network(
+            job.network, job.model.architecture, model.sites, model.components, job.training.seed
+        )
+    except FileProblem as error:
+        field = "network.start_from"
+        raise RunError(Failure(kind="file", message=str(error), field=field)) from error
     for note in notes:
         events.warn(note, "network.start_from")
     if job.training.adapter_precision == "bf16":

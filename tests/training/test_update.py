@@ -80,3 +80,19 @@ def test_a_step_that_is_not_finite_changes_nothing(monkeypatch: pytest.MonkeyPat
     assert done.loss is None
     assert made.weight.item() == 0.0
     assert made.weight.grad is None
+
+
+def test_two_ranks_give_what_one_rank_gives_with_two_micro_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Gradients are summed over ranks, and n counts the samples of all of them."""
+    one = gradient(session(monkeypatch), [[1.0, 2.0], [9.0]])
+    here = session(monkeypatch)
+    here.world = 2
+
+    def add_the_other_rank(flat: torch.Tensor) -> None:
+        flat += torch.tensor([0.0, 9.0 / 3])  # its loss, and its gradient: one sample of three
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", add_the_other_rank)
+    update(here, [[1.0, 2.0]], 0, 3)  # pyright: ignore[reportArgumentType]
+    assert -here.weight.item() == pytest.approx(one, abs=1e-6)
