@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.commands import train
 from engine.protocol import Event, Finished, Sample, Validation, parse_event
@@ -20,7 +19,7 @@ from engine.schema.job_file import apply_sets, read_toml, save_job
 from engine.schema.problem import JobError
 from engine.training.run import run_name, runs_directory
 
-DEMO = Path(__file__).resolve().parents[2] / "resources" / "demo"
+JOB = Path(__file__).resolve().parents[2] / "resources" / "demo" / "job.toml"
 PICTURE = "base_and_adapted.png"
 EXAMPLE = """examples:
   python main.py demo
@@ -31,7 +30,7 @@ def main(argv: list[str]) -> int:
     """Run the command; returns its exit code."""
     arguments = _parser().parse_args(argv)
     try:
-        data = demo_job(DEMO)
+        data = read_toml(JOB)
         wrong = apply_sets(data, arguments.set)
         if wrong:
             raise JobError(wrong)
@@ -72,19 +71,6 @@ def _parser() -> argparse.ArgumentParser:
         "--run-directory", type=Path, metavar="DIR", help="make the run in exactly this folder"
     )
     return parser
-
-
-def demo_job(folder: Path) -> dict[str, Any]:
-    """The demo's job, its paths made absolute; `folder` is where it and its pictures lie.
-
-    Raises:
-        JobError: the job file is missing or unreadable.
-    """
-    data = read_toml(folder / "job.toml")
-    data["model"]["path"] = str(folder / data["model"]["path"])
-    for pictures in data["dataset"]["folders"]:
-        pictures["path"] = str(folder / pictures["path"])
-    return data
 
 
 def _new_folder(parent: Path, name: str) -> Path:

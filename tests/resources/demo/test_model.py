@@ -106,9 +106,10 @@ def test_job_is_valid_and_its_folders_are_there() -> None:
     assert not check(data).problems
     roles = {}
     for folder in data["dataset"]["folders"]:
-        pictures = sorted((DEMO / folder["path"]).glob("*.png"))
+        path = Path(folder["path"])
+        pictures = sorted(path.glob("*.png"))
         assert all(picture.with_suffix(".txt").is_file() for picture in pictures)
-        roles[folder["path"]] = (folder["role"], len(pictures))
+        roles[path.name] = (folder["role"], len(pictures))
     assert roles["concept"] == ("train", 12)
     assert roles["concept_held_out"] == ("validation", 6)
-    assert data["model"]["path"] == "model"
+    assert Path(data["model"]["path"]) == DEMO / "model"
