@@ -206,6 +206,13 @@ def _dataset(job: Job) -> Iterator[Problem]:
                 fix=(("dataset.cache_latents", "off"),),
                 fix_label="Do not keep encoded pictures",
             )
+        if folder.random_crop and dataset.cache_latents != "off":
+            yield Problem(
+                f"dataset.folders[{i}].random_crop",
+                "A random crop needs the pictures anew each time: set kept pictures to off.",
+                fix=(("dataset.cache_latents", "off"),),
+                fix_label="Do not keep encoded pictures",
+            )
         if not folder.caption_extension.startswith("."):
             yield Problem(
                 f"dataset.folders[{i}].caption_extension", "The ending begins with a dot: .txt"
