@@ -215,6 +215,9 @@ class _Table(QTableView):
         self.setMouseTracking(True)
         self.setTabKeyNavigation(False)
         self.viewport().setAutoFillBackground(False)
+        palette = self.palette()
+        palette.setColor(palette.ColorRole.Highlight, Qt.GlobalColor.transparent)
+        self.setPalette(palette)  # the delegate paints the ring of the current picture
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Space opens, C compares, S stars; arrows move."""

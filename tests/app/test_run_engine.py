@@ -28,7 +28,7 @@ def job(tmp_path_factory) -> dict:
     data = Job().model_dump()
     data["model"].update(architecture="sd1", path=str(model))
     data["dataset"]["folders"] = [{"path": str(pictures)}]
-    data["dataset"].update(resolution=[64], min_bucket_side=64)
+    data["dataset"].update(resolution=["64"], bucket_min=64)
     data["network"].update(rank=2, alpha=2.0)
     data["training"].update(steps=6, epochs=None, batch_size=1, precision="fp32")
     data["launch"].update(device="cpu", cpu_threads=1)
