@@ -20,6 +20,7 @@ from app.widgets.log import LogBar
 if TYPE_CHECKING:
     from app.widgets.chart import LossChart
 
+LOW_PX = 380
 WIDE_PX = 1200  # from this width the previews stand beside the chart (spec: look 7)
 _ROWS = (84, 128)  # sides of the small previews
 
@@ -63,10 +64,11 @@ class ProgressPage(QWidget):
         self.splitter.setChildrenCollapsible(False)
         self.splitter.setHandleWidth(14)
         self._chart_place = QWidget()
-        self._chart_place.setMinimumSize(300, 190)
+        self._chart_place.setMinimumSize(300, 150)
         QVBoxLayout(self._chart_place).setContentsMargins(0, 0, 0, 0)
         self.splitter.addWidget(self._chart_place)
-        self.splitter.addWidget(self._make_previews())
+        self._previews = self._make_previews()
+        self.splitter.addWidget(self._previews)
         self._is_moved = False  # by hand: the room is the person's then
         self.splitter.splitterMoved.connect(lambda *_: setattr(self, "_is_moved", True))
         self.splitter.setStretchFactor(0, 3)
@@ -137,6 +139,8 @@ class ProgressPage(QWidget):
         if self.splitter.orientation() != across:
             self.splitter.setOrientation(across)
             self._is_moved = False
+        # In a low window the chart alone; the Samples page has the previews.
+        self._previews.setVisible(wide or self.height() >= LOW_PX)
         self._size_previews(wide)
         self._share_room()
 
@@ -149,8 +153,8 @@ class ProgressPage(QWidget):
             rows = max(1, min(3, len(self.grid.prompts)))
             wanted = self.gallery.height_of(rows) + 44
             room = self.splitter.height()
-            below = min(wanted, room * 58 // 100)
-            self.splitter.setSizes([max(190, room - below), below])
+            below = min(wanted, room * 60 // 100)
+            self.splitter.setSizes([max(150, room - below), below])
 
     def _size_previews(self, wide: bool) -> None:
         least, most = _ROWS
@@ -159,7 +163,10 @@ class ProgressPage(QWidget):
             room = self.width() * 45 // 100 - 150
             self.gallery.set_side(max(least, min(most, room // columns - 8)))
         else:
-            self.gallery.set_side(least if self.height() < 760 else 92)
+            columns = max(4, 1 + len(self.grid.steps) + len(self.grid.planned)) - 1
+            room = self.width() - 40 - 178
+            fitting = room // columns - 8
+            self.gallery.set_side(max(least - 12, min(92, fitting)))
 
     def _update(self) -> None:
         run, grid = self._run, self.grid

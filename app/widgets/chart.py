@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QActionGroup, QColor, QPainter, QPaintEvent, QPolygonF
+from PySide6.QtGui import (
+    QAction,
+    QActionGroup,
+    QColor,
+    QPainter,
+    QPaintEvent,
+    QPolygonF,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractButton,
     QFileDialog,
@@ -30,6 +38,7 @@ from app.widgets.check import CheckBox
 from app.words import figure_words
 
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.98, 0.99, 0.999)
+_LEGEND_FROM_PX, _SMOOTH_FROM_PX = 600, 340
 Line = Literal["validation", "smoothed", "raw"]
 
 
@@ -57,7 +66,7 @@ class LossChart(Card):
         layout.setSpacing(4)
         layout.addLayout(self._make_header())
         layout.addWidget(self.plots, 1)
-        self.setMinimumHeight(190)
+        self.setMinimumHeight(150)
         self.plots.hovered.connect(self._on_hovered)
         self.plots.panned.connect(lambda: self.follow.setChecked(False))
         self.plots.mark_clicked.connect(self.step_chosen)
@@ -119,6 +128,13 @@ class LossChart(Card):
         if self._model is not None:
             self._data = ChartData(self._model.state, self._smoothing, self._axis)
         self.plots.set_data(self._data)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a narrow place the legend goes: the end values name the lines."""
+        super().resizeEvent(event)
+        for key in self.legend.values():
+            key.setVisible(self.width() >= _LEGEND_FROM_PX)
+        self.smooth.setVisible(self.width() >= _SMOOTH_FROM_PX)
 
     def showEvent(self, event: object) -> None:
         """Catch up with what came while hidden."""

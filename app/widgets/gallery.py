@@ -94,7 +94,9 @@ class Gallery(QWidget):
 
     def height_of(self, rows: int) -> int:
         """Height that shows so many rows whole."""
-        return self.table.horizontalHeader().sizeHint().height() + rows * (self._side + GAP) + 4
+        head = self.table.horizontalHeader().sizeHint().height()
+        bar = self.table.horizontalScrollBar()
+        return head + rows * (self._side + GAP) + (bar.sizeHint().height() if bar.maximum() else 4)
 
     def choose(self, prompt: int, step: int) -> None:
         """Make a picture the current one and bring it into sight."""
@@ -165,6 +167,7 @@ class _Header(QHeaderView):
         self.setSectionsClickable(False)
         self.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.setMinimumSectionSize(24)
+        self.viewport().setAutoFillBackground(False)
 
     def sizeHint(self) -> QSize:
         """One line."""
