@@ -1,4 +1,4 @@
-"""The real engine under the window's controller, on the tiny model (spec: gui 7, checks 3, 18, 19)."""
+"""The real engine under the window, on the tiny model (spec: gui 7, checks 3, 18, 19)."""
 
 from __future__ import annotations
 
