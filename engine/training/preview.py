@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.architectures.architecture import PreviewRequest, TrainableModel
+from engine.architectures.architecture import Part, PreviewRequest, TrainableModel
 from engine.networks.network import Network
 from engine.protocol import Sample
 from engine.schema.samples import Prompt, Samples
@@ -78,7 +78,7 @@ class Previews:
         control: Control,
         *,
         device: str,
-        resting: tuple[str, ...],
+        resting: tuple[Part, ...],
     ) -> None:
         """`resting` names the parts that lie on the CPU while no preview is drawn."""
         self.previews = resolve_prompts(samples)
@@ -111,14 +111,14 @@ class Previews:
         if not self.previews or step == self._drawn_at:
             return
         for part in self._resting:
-            self._model.move(part, self._device)  # pyright: ignore[reportArgumentType]
+            self._model.move(part, self._device)
         try:
             for number, preview in enumerate(self.previews):
                 self._draw_one(preview, number, step, epoch)
         finally:
             self._network.set_weight(1.0)
             for part in self._resting:
-                self._model.move(part, "cpu")  # pyright: ignore[reportArgumentType]
+                self._model.move(part, "cpu")
         self._drawn_at = step
 
     def _draw_one(self, preview: Preview, number: int, step: int, epoch: int) -> None:

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from torch.nn import Parameter
 
 from engine.architectures import load
-from engine.architectures.architecture import TrainableModel
+from engine.architectures.architecture import Part, TrainableModel
 from engine.data.loader import Loader
 from engine.networks.groups import GroupSpec
 from engine.networks.network import Network
@@ -310,9 +310,9 @@ def _network(job: Job, model: TrainableModel, events: Events) -> Network:
     return network
 
 
-def _rest(job: Job, model: TrainableModel, adapts_text: bool) -> tuple[str, ...]:
+def _rest(job: Job, model: TrainableModel, adapts_text: bool) -> tuple[Part, ...]:
     """Send parts that the steps do not need to the CPU; previews fetch them."""
-    resting = []
+    resting: list[Part] = []
     if job.dataset.cache_latents != "off":
         resting.append("vae")
     if job.dataset.cache_text != "off" and not adapts_text:

@@ -120,17 +120,12 @@ def text_of(session: Session, batch: Batch) -> dict[str, Tensor]:
 
 
 def _prior(session: Session, batch: Batch) -> Prior:
-    @contextmanager
-    def without_adapter() -> Iterator[None]:
-        with without(session.network):
-            yield
-
     text = None
     if session.adapts_text and batch.text is None:
         with torch.no_grad(), without(session.network):
             text = session.model.encode_text(batch.captions)
     rows = batch.preserve_prior.to(session.device.id)
-    return Prior(rows, without_adapter, text)
+    return Prior(rows, lambda: without(session.network), text)
 
 
 @contextmanager

@@ -22,16 +22,16 @@ from tests.tiny import make_pictures, make_sd1
 
 @pytest.fixture(scope="session")
 def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `model` and nine `pictures` of two shapes."""
+    """A folder with `model` and seven `pictures` of two shapes."""
     folder = tmp_path_factory.mktemp("tiny")
     make_sd1(folder / "model")
-    make_pictures(folder / "pictures", 9, ((64, 64), (96, 48)))
+    make_pictures(folder / "pictures", 7, ((64, 64), (96, 48)))
     return folder
 
 
 @pytest.fixture
 def job_data(tiny_set: Path, tmp_path: Path) -> dict[str, Any]:
-    """A small job: 3 epochs of 3 steps, previews and validation off."""
+    """A small job: 3 epochs of 2 steps, the second with a short batch; nothing drawn."""
     return {
         "model": {"path": str(tiny_set / "model")},
         "dataset": {

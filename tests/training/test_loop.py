@@ -127,19 +127,19 @@ def test_stop_and_resume_give_the_run_that_never_stopped(
     """Acceptance 17: losses of the later steps and the final tensors are equal bit for bit."""
     whole = train_here(job_data, changes)
 
-    def stop_at_four(event: Any, control: Any) -> None:
-        if isinstance(event, Step) and event.step == 4:
+    def stop_at_three(event: Any, control: Any) -> None:
+        if isinstance(event, Step) and event.step == 3:
             control.obey("stop")
 
-    stopped = train_here(job_data, changes, on_event=stop_at_four)
+    stopped = train_here(job_data, changes, on_event=stop_at_three)
     ending = stopped.of(Finished)[0]
-    assert (ending.reason, ending.step, ending.resumable) == ("stopped", 4, True)
+    assert (ending.reason, ending.step, ending.resumable) == ("stopped", 3, True)
     assert (stopped.run.path / ending.path).is_file()
     resumed = train_here(job_data, changes, resume=stopped.run.path)
-    assert resumed.of(Hello)[0].resumed_from == 4
+    assert resumed.of(Hello)[0].resumed_from == 3
     told = {s.step: (s.loss, s.loss_smooth, s.learning_rates) for s in whole.of(Step)}
     again = {s.step: (s.loss, s.loss_smooth, s.learning_rates) for s in resumed.of(Step)}
-    assert list(again) == list(range(5, len(told) + 1))
+    assert list(again) == list(range(4, len(told) + 1))
     assert again == {step: told[step] for step in again}
     expected, found = final(whole.run.path), final(stopped.run.path)
     assert expected.keys() == found.keys()

@@ -41,7 +41,10 @@ def engine(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def follow(
@@ -78,11 +81,11 @@ def test_a_window_that_goes_away_leaves_a_run_that_resumes_bit_for_bit(
     job = write(job_data, tmp_path, EVERYTHING)
     with engine(job, "--run-directory", tmp_path / "run") as process:
 
-        def close_at_four(event: Event) -> None:
-            if isinstance(event, Step) and event.step == 4 and process.stdin is not None:
+        def close_at_three(event: Event) -> None:
+            if isinstance(event, Step) and event.step == 3 and process.stdin is not None:
                 process.stdin.close()
 
-        events = follow(process, close_at_four)
+        events = follow(process, close_at_three)
         assert process.returncode == 0
     ending = events[-1]
     assert isinstance(ending, Finished)
