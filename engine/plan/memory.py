@@ -22,6 +22,7 @@ from engine.plan.site import Placement, Site
 from engine.plan.sites import SHAPES
 from engine.schema.architectures import ARCHITECTURES
 from engine.schema.job import Job
+from engine.schema.optimizers import kind_of
 
 Phase = Literal["always", "encoding", "training"]
 
@@ -33,12 +34,6 @@ RESNET_NUMBERS = (5, 9)
 CHECKPOINTED = (0.25, 0.4)
 DRIVER_BYTES = (400_000_000, 900_000_000)
 VAE_ENCODE_BYTES_PER_PIXEL = (2_000, 4_000)  # float32: a few planes of 128 channels
-STATE_BYTES = {
-    "AdamW8bit": 2, "PagedAdamW8bit": 2, "Lion8bit": 1, "AdEMAMix8bit": 3, "Lion": 4, "SGD": 4,
-    "Adafactor": 1, "CAME": 5, "Prodigy": 16, "DAdaptAdam": 12, "DAdaptAdan": 20, "AdEMAMix": 12,
-    "Adan": 16, "SOAP": 24,
-}  # fmt: skip
-"""Bytes of optimizer state for each trained number; 8 (two float32 moments) for all others."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ def estimate(
         *_vae(job, facts, largest),
         _same("adapters", trained * own),
         _same("gradients", trained * own, "training"),
-        _same("optimizer", trained * STATE_BYTES.get(job.optimizer.name, 8), "training"),
+        _same("optimizer", int(trained * _state_bytes(job)), "training"),
         _activations(job, sites, placements, largest, BYTES[precision]),
     ]
     if job.training.ema:
@@ -97,6 +92,12 @@ def estimate(
     if job.launch.device not in ("cpu", "mps"):
         parts.append(MemoryPart("driver and PyTorch", *DRIVER_BYTES))
     return Memory(tuple(part for part in parts if part.high))
+
+
+def _state_bytes(job: Job) -> float:
+    """Bytes of optimizer state for each trained number; two float32 moments where not known."""
+    kind = kind_of(job.optimizer.name)
+    return kind.state_bytes if kind else 8.0
 
 
 def _same(name: str, size: int, phase: Phase = "always") -> MemoryPart:

@@ -144,3 +144,11 @@ def test_require_raises_with_every_problem_errors_first():
     assert caught.value.problems[0].severity == "error"
     assert {p.path for p in caught.value.problems} >= {"network.rank", "model.path"}
     assert "job.toml" in str(caught.value)
+
+
+def test_random_crop_needs_pictures_anew():
+    data = runnable()
+    data["dataset"]["folders"][0]["random_crop"] = True
+    assert "dataset.folders[0].random_crop" in errors(data)
+    data["dataset"]["cache_latents"] = "off"
+    assert errors(data) == {}
