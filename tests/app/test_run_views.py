@@ -333,8 +333,10 @@ def test_check_23_a_star_protects_its_file(qtbot, views, tmp_path):
 
 
 def test_the_real_engine_spares_a_starred_file(tmp_path):
-    checkpoints = pytest.importorskip("engine.training.checkpoints")
+    import os
+
     from app.run_folder import set_star, stars
+    from engine.training import checkpoints
 
     run = tmp_path / "run"
     folder = run / "checkpoints"
@@ -342,8 +344,6 @@ def test_the_real_engine_spares_a_starred_file(tmp_path):
     files = [folder / f"otter-step{n:08d}.safetensors" for n in (10, 20, 30)]
     for number, file in enumerate(files):
         file.write_bytes(b"x")
-        import os
-
         os.utime(file, (number, number))
     set_star(files[0], True)
     assert stars(run) == {files[0].name}
