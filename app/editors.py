@@ -19,7 +19,7 @@ from app.widgets.segmented import Segmented
 from app.widgets.text import LongTextEdit, TextEdit
 from engine.schema.options import Option
 
-SEGMENTS_ROOM = 180  # pixels left for the editor at the least width of the form
+SEGMENTS_ROOM = 160  # pixels left for the editor at the least width of the form
 
 
 class Editor(Protocol):

@@ -40,13 +40,14 @@ def _texts() -> Mapping[str, tuple[str, tuple[str, ...], str]]:
 def find_options(query: str, architecture: str, data: Mapping[str, Any]) -> list[Found]:
     """Options in which every word of the query occurs, in the form's order.
 
-    A query that is exactly a key or alias finds only the options of that name. Fields inside list
-    items are found by their general path.
+    A query that can only be a key or alias, having an underscore, finds that name alone. Fields
+    inside list items are found by their general path.
     """
     words = query.lower().split()
     if not words:
         return []
-    exact = [path for path, (_, keys, _) in _texts().items() if query.strip().lower() in keys]
+    name = query.strip().lower()
+    exact = [path for path, (_, keys, _) in _texts().items() if "_" in name and name in keys]
     found = []
     for path, (label, keys, rest) in _texts().items():
         if exact and path not in exact:

@@ -109,7 +109,8 @@ class ThemeSwitch(QObject):
             self._base_pixels = app.font().pixelSize()
         self.choice = choice or self.choice
         percent = min(200, max(80, text_percent or self.text_percent))
-        if first or percent != self.text_percent:
+        resized = first or percent != self.text_percent
+        if resized:
             self.text_percent = percent
             font = app.font()
             if self._base_points > 0:
@@ -118,9 +119,13 @@ class ThemeSwitch(QObject):
                 font.setPixelSize(round(self._base_pixels * percent / 100))
             font.setFeature(QFont.Tag("tnum"), 1)
             app.setFont(font)
-        self.tokens = DARK if self._wants_dark() else LIGHT
-        app.setPalette(palette_of(self.tokens))
-        app.setStyleSheet(style_sheet(self.tokens))
+        wanted = DARK if self._wants_dark() else LIGHT
+        if first or wanted is not self.tokens:
+            self.tokens = wanted
+            app.setPalette(palette_of(wanted))
+            app.setStyleSheet(style_sheet(wanted))
+        elif not resized:
+            return
         self.changed.emit()
 
     def _wants_dark(self) -> bool:

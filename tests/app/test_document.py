@@ -1,0 +1,183 @@
+"""The job being edited: undo, presets, hidden fields, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from app.document import Document
+from app.preset_store import PresetStore
+from app.session import Session
+from engine.schema.check import check
+from engine.schema.job_file import read_toml
+from engine.schema.presets import from_job, read_preset
+
+
+@pytest.fixture
+def document(qtbot: QtBot) -> Document:
+    return Document(PresetStore(Path("nowhere")).default("sd1"))
+
+
+def test_check_10_a_thousand_edits_of_one_field_are_one_step_of_undo(document: Document) -> None:
+    first = document.get("network.rank")
+    for rank in range(20, 1020):
+        document.set("network.rank", rank)
+    assert document.undo_stack.count() == 1
+    assert document.undo_stack.undoText() == f"rank 1018 → {1019}"
+    document.undo_stack.undo()
+    assert document.get("network.rank") == first
+    assert not document.is_changed("network.rank")
+    document.undo_stack.redo()
+    assert document.get("network.rank") == 1019
+    assert document.is_changed("network.rank")
+
+
+def test_edits_of_two_fields_are_two_steps(document: Document) -> None:
+    document.set("network.rank", 20)
+    document.set("network.alpha", 3.0)
+    document.set("network.rank", 21)
+    assert document.undo_stack.count() == 3
+
+
+def test_an_edit_taken_back_by_hand_leaves_no_step(document: Document) -> None:
+    first = document.get("network.rank")
+    document.set("network.rank", 99)
+    document.set("network.rank", first)
+    assert document.undo_stack.count() == 0
+
+
+def test_leaving_a_field_ends_its_step(document: Document) -> None:
+    document.set("network.rank", 20)
+    document.end_merging()
+    document.set("network.rank", 21)
+    assert document.undo_stack.count() == 2
+
+
+def test_check_11_a_preset_is_one_step_and_sets_all_values_at_once(document: Document) -> None:
+    store = PresetStore(Path("nowhere"))
+    style = store.named("sd1", "Style, 12 GB")
+    assert style is not None
+    document.set("model.path", "base.safetensors")
+    before = document.written()
+    document.load_preset(style)
+    assert document.undo_stack.count() == 2
+    assert document.get("network.rank") == 32
+    assert document.get("network.conv_dim") == 8
+    assert document.get("optimizer.warmup") == "5%"
+    assert document.get("model.path") == "base.safetensors"  # a job's own field stays
+    assert document.changed_paths() == []
+    document.undo_stack.undo()
+    assert document.written() == before
+    assert document.preset.name == "First steps, any GPU"
+
+
+def test_check_12_a_hidden_value_is_kept_but_not_written(document: Document) -> None:
+    document.set("network.conv_dim", 4)
+    document.set("network.conv_alpha", 2.5)
+    assert document.written()["network"]["conv_alpha"] == 2.5
+    document.set("network.conv_dim", None)
+    assert "conv_alpha" not in document.written()["network"]
+    assert document.get("network.conv_alpha") == 2.5
+    document.set("network.conv_dim", 8)
+    assert document.written()["network"]["conv_alpha"] == 2.5
+
+
+def test_the_architectures_defaults_come_with_it_and_own_values_stay(document: Document) -> None:
+    document.set("network.rank", 24)
+    document.set_architecture("sd2", PresetStore(Path("nowhere")).default("sd2"))
+    assert document.get("dataset.resolution") == ["768"]
+    assert document.get("samples.width") == 768
+    assert document.get("network.rank") == 24
+    document.undo_stack.undo()
+    assert document.architecture == "sd1"
+    assert document.get("dataset.resolution") == ["512"]
+
+
+def test_items_are_added_moved_and_removed_with_undo(document: Document) -> None:
+    for name in ("a", "b", "c"):
+        document.insert_item("dataset.folders", 9, {"path": name})
+    document.move_item("dataset.folders", 2, 0)
+    document.remove_item("dataset.folders", 1)
+    assert [f["path"] for f in document.get("dataset.folders")] == ["c", "b"]
+    for _ in range(2):
+        document.undo_stack.undo()
+    assert [f["path"] for f in document.get("dataset.folders")] == ["a", "b", "c"]
+
+
+def test_a_saved_job_reads_back_and_knows_when_it_differs(
+    document: Document, tmp_path: Path
+) -> None:
+    document.set("network.rank", 24)
+    document.set("network.conv_dim", 4)
+    document.save(tmp_path / "cat.toml")
+    assert not document.is_dirty
+    document.set("network.rank", 25)
+    assert document.is_dirty
+    other = Document()
+    other.replace(read_toml(tmp_path / "cat.toml"), "open")
+    assert other.get("network.rank") == 24
+    assert other.get("network.conv_dim") == 4
+    document.undo_stack.undo()
+    assert other.written() == document.written()
+
+
+def test_the_session_keeps_hidden_values_preset_and_file(document: Document, home: Path) -> None:
+    store = PresetStore(home / "presets")
+    path = home / "session.toml"
+    document.set("network.conv_alpha", 3.0)  # hidden: there is no conv rank
+    document.save(home / "job.toml")
+    document.set("network.rank", 20)
+    Session(document, store, path).save()
+    restored = Document()
+    assert Session(restored, store, path).restore()
+    assert restored.data == document.data
+    assert restored.preset.name == document.preset.name
+    assert restored.path == home / "job.toml"
+    assert restored.is_dirty
+    assert restored.undo_stack.count() == 0
+
+
+def test_a_broken_session_is_passed_over(document: Document, home: Path) -> None:
+    path = home / "session.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("[network\nrank = ")
+    before = document.written()
+    assert not Session(document, PresetStore(home), path).restore()
+    assert document.written() == before
+
+
+def test_presets_are_saved_renamed_imported_and_never_over_built_in_ones(home: Path) -> None:
+    store = PresetStore(home / "presets")
+    built_in = store.default("sd1")
+    assert built_in is not None
+    assert built_in.built_in
+    document = Document(built_in)
+    document.set("network.rank", 48)
+    document.set("model.path", "mine.safetensors")
+    saved = store.save(from_job("Kleine Katze / 8 GB", document.written()))
+    assert saved.path is not None
+    assert read_preset(saved.path).data["network"]["rank"] == 48
+    assert "path" not in read_preset(saved.path).data.get("model", {})
+    renamed = store.rename(saved, "Cat")
+    assert [p.name for p in store.all("sd1") if not p.built_in] == ["Cat"]
+    assert renamed.path is not None
+    again = store.import_file(renamed.path)
+    assert again.name == "Cat 2"
+    assert built_in.path is not None
+    assert read_preset(built_in.path).name == built_in.name
+
+
+@pytest.mark.parametrize("architecture", ["sd1", "sd2"])
+def test_built_in_presets_lack_only_model_and_pictures(architecture: str, home: Path) -> None:
+    store = PresetStore(home / "presets")
+    presets = store.all(architecture)
+    assert len(presets) == 4
+    assert store.unreadable == []
+    for preset in presets:
+        document = Document(preset)
+        wrong = {p.path for p in check(document.written()).errors}
+        assert wrong == {"model.path", "dataset.folders"}, preset.name
+        assert preset.description
+        assert preset.memory
