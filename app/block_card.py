@@ -128,7 +128,7 @@ class BlockCard(Card):
         if architecture != self._architecture:
             self._architecture, self._modules = architecture, modules_by_block(architecture)
         sides: list[Side] = ["linear"] if self.layer == "lr_weight" else ["linear", "conv"]
-        shown = {
+        shown: dict[Side, Bars] = {
             side: Bars(
                 tuple(block_values.effective(data, self.layer, side)), tuple(self._live(side))
             )

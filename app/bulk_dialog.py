@@ -51,10 +51,10 @@ class BulkDialog(QDialog):
         self.kind = ChoiceBox(kinds)
         self.kind.setAccessibleName(self.tr("What to do"))
         self.kind.set_value("replace")
-        self.find = TextEdit(empty=self.tr("text to find"))
-        self.text = TextEdit(empty=self.tr("text to put"))
-        self.find.line.setAccessibleName(self.tr("Find"))
-        self.text.line.setAccessibleName(self.tr("Text"))
+        self.find_text = TextEdit(empty=self.tr("text to find"))
+        self.new_text = TextEdit(empty=self.tr("text to put"))
+        self.find_text.line.setAccessibleName(self.tr("Find"))
+        self.new_text.line.setAccessibleName(self.tr("Text"))
         self._title = Label("", scale=GROUP, bold=True)
         self._words = Label("", "text2")
         self._table = QTableWidget(0, 3, self)
@@ -74,7 +74,7 @@ class BulkDialog(QDialog):
         cancel = Button(self.tr("Cancel"))
         cancel.clicked.connect(self.reject)
         self._lay_out(cancel)
-        for editor in (self.kind, self.find, self.text):
+        for editor in (self.kind, self.find_text, self.new_text):
             editor.edited.connect(lambda _: self.refresh())
         self.refresh()
 
@@ -82,8 +82,8 @@ class BulkDialog(QDialog):
         fields = QGridLayout()
         fields.setHorizontalSpacing(12)
         fields.addWidget(self.kind, 0, 0)
-        fields.addWidget(self.find, 0, 1)
-        fields.addWidget(self.text, 0, 2)
+        fields.addWidget(self.find_text, 0, 1)
+        fields.addWidget(self.new_text, 0, 2)
         fields.setColumnStretch(1, 1)
         fields.setColumnStretch(2, 1)
         foot = QHBoxLayout()
@@ -102,15 +102,15 @@ class BulkDialog(QDialog):
         """The edit as chosen."""
         separator = self._pictures[0].separator if self._pictures else ","
         return BulkEdit(
-            self.kind.value(), self.find.value() or "", self.text.value() or "", separator
+            self.kind.value(), self.find_text.value() or "", self.new_text.value() or "", separator
         )
 
     def refresh(self) -> None:
         """Show what the edit would change."""
         edit = self.edit()
         self._title.setText(self.tr("Captions of %n pictures", "", len(self._pictures)))
-        self.find.setVisible(edit.kind in ("replace", "remove_tag"))
-        self.text.setVisible(edit.kind in ("replace", "prefix", "suffix"))
+        self.find_text.setVisible(edit.kind in ("replace", "remove_tag"))
+        self.new_text.setVisible(edit.kind in ("replace", "prefix", "suffix"))
         self._found = self._model.preview(edit, self._pictures)
         rows = list(self._found.items())[:_SHOWN]
         self._table.setRowCount(len(rows))

@@ -131,13 +131,13 @@ class EngineSetup(QObject):
 
     def _on_output(self) -> None:
         if self._process is not None:
-            self._out.feed(self._process.readAllStandardOutput().data())
+            self._out.feed(bytes(self._process.readAllStandardOutput().data()))
         while (line := self._out.take()) is not None:
             self._read(line)
 
     def _on_error_output(self) -> None:
         if self._process is not None:
-            self._err.feed(self._process.readAllStandardError().data())
+            self._err.feed(bytes(self._process.readAllStandardError().data()))
         while (line := self._err.take()) is not None:
             self._note(log_text(line))
 

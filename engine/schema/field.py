@@ -90,7 +90,7 @@ def option(
     A mutable default (list, dict, model) is given as a callable and becomes a factory.
     """
     conditions = (only_if,) if isinstance(only_if, When) else only_if
-    extra = {"hints": Hints(label=label, help=help, only_if=conditions, **hints)}
+    extra: Any = {"hints": Hints(label=label, help=help, only_if=conditions, **hints)}
     bounds = {"ge": ge, "gt": gt, "le": le, "lt": lt, "multiple_of": multiple_of}
     given: dict[str, Any] = {name: bound for name, bound in bounds.items() if bound is not None}
     if callable(default):

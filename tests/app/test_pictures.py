@@ -158,10 +158,12 @@ def test_the_bulk_dialog_applies_what_it_showed(model, folder, qtbot):
     dialog = BulkDialog(model, model.pictures)
     qtbot.addWidget(dialog)
     dialog.kind.set_value("prefix")
-    dialog.text.line.setText("trg, ")
-    dialog.text._on_line_edited("trg, ")
+    dialog.new_text.line.setText("trg, ")
+    dialog.new_text._on_line_edited("trg, ")
     assert dialog._table.rowCount() == 3
-    assert dialog._table.item(0, 2).text() == "trg, cat, hat"
+    item = dialog._table.item(0, 2)
+    assert item is not None
+    assert item.text() == "trg, cat, hat"
     dialog.apply_button.click()
     assert (folder / "0.txt").read_text() == "trg, cat, hat"
     assert (folder / "2.txt").read_text() == "trg, "

@@ -18,14 +18,13 @@ def page(qtbot, tmp_path):
     document = Document()
     plans = PlanModel(document)
     made = PlanPage(document, plans)
-    made.document, made.plans = document, plans
     qtbot.addWidget(made)
     plans.compute()
     return made
 
 
 def test_figures_are_those_of_the_plan(page):
-    plan = summarize(page.document.job)
+    plan = summarize(page._document.job)
     assert page._parameters._figure.text() == f"{plan.parameters / 1e6:.1f} M"
     rows = {row.name: row.value for row in page._shares._rows}
     assert sum(rows.values()) == plan.parameters
@@ -34,17 +33,17 @@ def test_figures_are_those_of_the_plan(page):
 
 
 def test_a_change_shows_within_one_turn_of_the_loop(page, qtbot):
-    with qtbot.waitSignal(page.plans.changed, timeout=1000):
-        page.document.set("network.rank", 32)
+    with qtbot.waitSignal(page._plans.changed, timeout=1000):
+        page._document.set("network.rank", 32)
     assert page._parameters._figure.text() == "18.9 M"
 
 
 def test_the_steps_are_told_as_arithmetic(page, qtbot, tmp_path):
     assert "Choose a folder" in page._sum.text()
-    page.document.insert_item("dataset.folders", 0, {"path": str(tmp_path), "repeats": 5.0})
-    page.document.set("training.batch_size", 2)
-    page.document.set("training.epochs", 3)
-    page.plans.look()
+    page._document.insert_item("dataset.folders", 0, {"path": str(tmp_path), "repeats": 5.0})
+    page._document.set("training.batch_size", 2)
+    page._document.set("training.epochs", 3)
+    page._plans.look()
     qtbot.waitUntil(lambda: "steps an epoch" in page._sum.text(), timeout=5000)
     assert page._sum.text() == (
         "4 pictures make 20 samples in 10 batches of 2 = 10 steps an epoch × 3 epochs = 30 steps."

@@ -22,6 +22,7 @@ def test_a_thumbnail_comes_by_signal_and_stays(qtbot, tmp_path, thumbnails):
     with qtbot.waitSignal(thumbnails.ready):
         pass
     pixmap = thumbnails.get(str(path))
+    assert pixmap is not None
     assert (pixmap.width(), pixmap.height()) == (SIDE_PX, SIDE_PX // 2)
     assert len(list((tmp_path / "cache").rglob("*.webp"))) == 1
 
@@ -42,6 +43,7 @@ def test_a_turned_picture_is_shown_upright(tmp_path):
     exif[0x0112] = 6
     Image.new("RGB", (400, 200), "blue").save(path, exif=exif)
     image = picture(str(path), 100)
+    assert image is not None
     assert (image.width(), image.height()) == (50, 100)
 
 
@@ -55,7 +57,9 @@ def test_a_kept_thumbnail_is_used_again(qtbot, tmp_path, thumbnails):
     again = Thumbnails(tmp_path / "cache")
     with qtbot.waitSignal(again.ready):
         again.get(str(path))
-    assert again.get(str(path)).width() == 7
+    pixmap = again.get(str(path))
+    assert pixmap is not None
+    assert pixmap.width() == 7
     again.stop()
 
 
@@ -68,7 +72,9 @@ def test_an_edited_picture_gets_a_new_one(qtbot, tmp_path, thumbnails):
     thumbnails.forget(str(path))
     with qtbot.waitSignal(thumbnails.ready):
         thumbnails.get(str(path))
-    assert thumbnails.get(str(path)).height() < 100
+    pixmap = thumbnails.get(str(path))
+    assert pixmap is not None
+    assert pixmap.height() < 100
 
 
 def test_a_file_that_vanished_says_so(qtbot, thumbnails, tmp_path):

@@ -11,12 +11,14 @@ from engine.schema.network import Network
 SD1 = ARCHITECTURES["sd1"]
 
 
-def weights(**network):
-    return block_lr_weights(Network(**network), SD1)
+def weights(**network) -> list[float]:
+    found = block_lr_weights(Network(**network), SD1)
+    assert found is not None
+    return found
 
 
 def test_no_weights_is_none():
-    assert weights() is None
+    assert block_lr_weights(Network(), SD1) is None
 
 
 def test_cosine_starts_at_one_and_ends_at_zero():
