@@ -46,7 +46,7 @@ window = make_window()
 
 
 def run(quick: bool, rounds: int = 0) -> dict[str, Any]:
-    """Start both in turn, `rounds` times (0: 3 or 7); medians of processor and wall seconds, and their ratio.
+    """Start both in turn, `rounds` times (0: 3 or 7); medians of seconds, and their ratio.
 
     The ratio is of processor time, as wall time also counts what others do on the machine.
     """

@@ -28,6 +28,7 @@ class SingleInstance(QObject):
         self._name = "graft-" + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
         self._lock = QLockFile(str(folder / "window.lock"))
         self._lock.setStaleLockTime(0)  # a lock is stale only when its process is gone
+        self._sockets: list[QLocalSocket] = []
         self._server = QLocalServer(self)
         self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
         self._server.newConnection.connect(self._on_new_connection)
@@ -53,22 +54,23 @@ class SingleInstance(QObject):
 
     def _on_new_connection(self) -> None:
         socket = self._server.nextPendingConnection()
-        if socket is None:
-            return
+        if socket is not None:
+            self._sockets.append(socket)
+            socket.readyRead.connect(self._read)
+            self._read()
 
-        def read() -> None:
-            if not socket.canReadLine():
-                return
+    def _read(self) -> None:
+        """Take the lines of those that have said everything."""
+        for socket in [s for s in self._sockets if s.canReadLine()]:
+            self._sockets.remove(socket)
+            text = socket.readLine().data()
+            socket.readyRead.disconnect(self._read)
+            socket.disconnectFromServer()
             try:
-                arguments = json.loads(socket.readLine().data())
+                arguments = json.loads(text)
             except (json.JSONDecodeError, UnicodeDecodeError):
                 arguments = []
             self.asked.emit([str(a) for a in arguments if isinstance(a, str)])
-            socket.deleteLater()
-
-        socket.readyRead.connect(read)
-        if socket.bytesAvailable():
-            read()
 
     def release(self) -> None:
         """Let the next start in."""
