@@ -31,7 +31,7 @@ class Plan:
     warmup_steps: int = 500
     warmup_batch: int = 64
     narrow_steps: int = 2_000
-    steps: int = 7_000
+    steps: int = 6_500
     batch: int = 16
     matrix_rate: float = 0.01
     rate: float = 1.2e-3

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import (
     StableDiffusionPipeline,
 )
@@ -38,12 +37,11 @@ def test_everything_fits_into_16_megabytes() -> None:
 
 
 def test_unet_has_the_25_blocks_of_sd1(pipeline: Any) -> None:
-    unet: UNet2DConditionModel = pipeline.unet
-    down = 1 + sum(
-        len(block.resnets) + len(block.downsamplers or []) for block in unet.down_blocks
-    )  # conv_in is input block 0
+    unet = pipeline.unet
+    down = 1 + sum(len(block.resnets) + len(block.downsamplers or []) for block in unet.down_blocks)
     up = sum(len(block.resnets) for block in unet.up_blocks)
-    assert (down, 1, up) == (12, 1, 12)
+    assert (down, up) == (12, 12)  # conv_in counts as input block 0; the middle is the 25th
+    assert unet.mid_block is not None
     with_attention = [hasattr(block, "attentions") for block in unet.down_blocks]
     assert with_attention == [True, True, True, False]
     assert [hasattr(block, "attentions") for block in unet.up_blocks] == [False, True, True, True]
