@@ -52,9 +52,9 @@ class FormPane(QWidget):
             self.rail.add_group(name, options()[name].hints.label, name)
         self.help = HelpStrip(self)
         self.search = SearchField(self)
-        self.depth = Segmented([(False, self.tr("Basic")), (True, self.tr("All"))], self)
-        self.depth.setAccessibleName(self.tr("Which options"))
-        self.depth.set_value(False)
+        self.basic_or_all = Segmented([(False, self.tr("Basic")), (True, self.tr("All"))], self)
+        self.basic_or_all.setAccessibleName(self.tr("Which options"))
+        self.basic_or_all.set_value(False)
         self.pill = Pill(self)
         self._build()
         self._connect()
@@ -68,7 +68,7 @@ class FormPane(QWidget):
         row.setContentsMargins(16, 9, 16, 10)
         row.setSpacing(8)
         row.addWidget(self.search, 1)
-        row.addWidget(self.depth)
+        row.addWidget(self.basic_or_all)
         row.addWidget(self.pill)
         column.addWidget(self._search_row)
         self._filter_note = Notice(
@@ -90,7 +90,7 @@ class FormPane(QWidget):
     def _connect(self) -> None:
         self.search.changed.connect(self._on_query)
         self.search.left.connect(self._to_first_row)
-        self.depth.edited.connect(self.set_shows_all)
+        self.basic_or_all.edited.connect(self.set_shows_all)
         self.pill.clicked.connect(self._on_pill)
         self.rail.chosen.connect(self._on_rail)
         self.form.group_changed.connect(self.rail.set_current)
@@ -117,7 +117,7 @@ class FormPane(QWidget):
 
     def set_shows_all(self, shows_all: bool) -> None:
         """Basic or all options."""
-        self.depth.set_value(shows_all)
+        self.basic_or_all.set_value(shows_all)
         self.form.finish_building()
         self.form.set_shows_all(shows_all)
 

@@ -107,8 +107,12 @@ class FormRow(QWidget):
         )  # fmt: skip
         if self.option.kind in ("int", "float") or not fills or self.option.kind == "bool":
             line.addWidget(widget, 0)
-            line.addWidget(self.hint, 1)
-            self.set_hint(self._range())
+            if self.option.kind in ("int", "float"):
+                line.addWidget(self.hint, 1)
+                self.set_hint(self._range())
+            else:
+                self.hint.hide()
+                line.addStretch(1)
         else:
             line.addWidget(widget, 1)
         if not in_card:

@@ -44,6 +44,7 @@ class PlanModel(QObject):
         self._model_key = ""
         self._folders_key = ""
         self._generation = 0
+        self._folders: list[str] = []  # of which `pictures` tells
         self._summary_timer = QTimer(self, interval=0, singleShot=True)
         self._summary_timer.timeout.connect(self.compute)
         self._look_timer = QTimer(self, interval=LOOK_DELAY_MS, singleShot=True)
@@ -65,7 +66,9 @@ class PlanModel(QObject):
         from engine.plan.summary import summarize
 
         self._summary_timer.stop()
-        self.plan = summarize(self._document.job, self.facts, self.pictures)
+        job = self._document.job
+        known = self._folders == [folder.path for folder in job.dataset.folders]
+        self.plan = summarize(job, self.facts, self.pictures if known else None)
         self.changed.emit(self.plan)
 
     def look_again(self) -> None:
@@ -149,6 +152,7 @@ class PlanModel(QObject):
         if generation != self._generation:
             return  # an older look
         self.pictures = pictures
+        self._folders = [folder.path for folder in self._document.job.dataset.folders]
         self._document.set_outside_problems("pictures", problems)
         self.pictures_changed.emit()
         self.compute()

@@ -63,7 +63,7 @@ class SingleInstance(QObject):
         """Take the lines of those that have said everything."""
         for socket in [s for s in self._sockets if s.canReadLine()]:
             self._sockets.remove(socket)
-            text = socket.readLine().data()
+            text = bytes(socket.readLine().data())
             socket.readyRead.disconnect(self._read)
             socket.disconnectFromServer()
             try:

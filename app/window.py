@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import (
@@ -30,6 +31,9 @@ from app.widgets.plan_bar import PlanBar, Standing
 from app.widgets.title_row import TitleRow
 from app.work_area import WorkArea
 from engine.schema.presets import Preset
+
+if TYPE_CHECKING:
+    from engine.plan.summary import Plan
 
 LEAST = (960, 600)
 USUAL = (1280, 800)
@@ -99,8 +103,8 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(central)
         central.setFocus()
         self.drop_hint = DropHint(central)
-        self.pane.depth.set_value(self.settings.get("shows_all", False))
-        self.form.shows_all = bool(self.pane.depth.value())
+        self.pane.basic_or_all.set_value(self.settings.get("shows_all", False))
+        self.form.shows_all = bool(self.pane.basic_or_all.value())
 
     def _connect(self) -> None:
         document, bar = self.document, self.tool_bar
@@ -184,10 +188,10 @@ class MainWindow(QMainWindow):
             self.title_row.show_job(name, saved_at=self.session.saved_at)
         else:
             self.title_row.show_job(name, self.tr("not saved yet"))
-        self.setWindowTitle(f"{name} – Graft")
+        self.setWindowTitle(f"{name}[*] – Graft")
         self.setWindowModified(document.is_dirty)
 
-    def _on_plan(self, plan: object) -> None:
+    def _on_plan(self, plan: Plan) -> None:
         self.plan_bar.tiles.set_tiles(tiles_of(plan))
 
     # -- Train -----------------------------------------------------------------------------
@@ -316,7 +320,7 @@ class MainWindow(QMainWindow):
 
     def save_layout(self) -> None:
         """Remember geometry, splitter, tab, depth."""
-        self.settings.set_bytes("geometry", self.saveGeometry().data())
+        self.settings.set_bytes("geometry", bytes(self.saveGeometry().data()))
         if not self.pane.is_folded:
             self.settings.set("splitter", self.splitter.sizes())
         self.settings.set("folded", self.pane.is_folded)

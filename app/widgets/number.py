@@ -105,7 +105,8 @@ class NumberEdit(Frame):
         unit: str = "",
     ) -> None:
         super().__init__(parent)
-        self._kind, self._scale, self._step = kind, scale, step
+        self._kind: Kind = kind
+        self._scale, self._step = scale, step
         self._bounds = dict(bounds or {})
         self._optional = optional
         self._value: Any = None

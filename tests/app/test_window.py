@@ -137,6 +137,7 @@ def test_train_hands_over_only_what_applies(window: MainWindow, qtbot: QtBot) ->
     window.document.set("model.path", "base.safetensors")
     window.document.insert_item("dataset.folders", 0, {"path": "pictures"})
     assert window.can_train
+    QApplication.processEvents()
     with qtbot.waitSignal(window.train_asked, timeout=1000) as asked:
         QTest.mouseClick(window.tool_bar.train, Qt.MouseButton.LeftButton)
     data = asked.args[0] if asked.args else {}
