@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import Any
 
-from PySide6.QtCore import QCoreApplication, SignalInstance
+from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QWidget
 
 from app.settings import Settings
 from app.widgets.check import CheckBox
 from app.widgets.choice import ChoiceBox
-from app.widgets.frame import State
 from app.widgets.number import NumberEdit, number_text, parse_number
 from app.widgets.path import PathEdit
 from app.widgets.segmented import Segmented
@@ -22,26 +21,8 @@ from engine.schema.options import Option
 SEGMENTS_ROOM = 160  # pixels left for the editor at the least width of the form
 
 
-class Editor(Protocol):
-    """What the form needs of an editor; every one is a QWidget too."""
-
-    edited: SignalInstance  # the value as the person means it
-
-    def value(self) -> Any:
-        """The value as last set or typed."""
-        ...
-
-    def set_value(self, value: Any) -> None:
-        """Show a value without emitting `edited`."""
-        ...
-
-    def set_state(self, state: State) -> None:
-        """Mark the field as wrong, doubtful or neither."""
-        ...
-
-    def set_inherited(self, text: str) -> None:
-        """Show what applies while nothing is given."""
-        ...
+Editor = CheckBox | ChoiceBox | LongTextEdit | NumberEdit | PathEdit | Segmented | TextEdit
+"""All have `value`, `set_value`, `set_state`, `set_inherited`, and the signal `edited`."""
 
 
 def make_editor(option: Option, settings: Settings, parent: QWidget) -> Editor:
@@ -73,7 +54,7 @@ def make_editor(option: Option, settings: Settings, parent: QWidget) -> Editor:
 
 def as_widget(editor: Editor) -> QWidget:
     """The same object, as Qt sees it."""
-    return cast(QWidget, editor)
+    return editor
 
 
 def choice_label(option: Option, value: Any) -> str:

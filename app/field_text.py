@@ -111,11 +111,11 @@ class PasteQuestion(Question):
         self._document = window.document
         self.editor = LongTextEdit(self)
         self.editor.setAccessibleName(self.tr("Settings"))
-        self.result = Message("", "hint", self)
+        self.verdict = Message("", "hint", self)
         self.list = Label("", "text2", SMALL, self, mono=True)
         self.list.setWordWrap(True)
         self.column.insertWidget(2, self.editor)
-        self.column.insertWidget(3, self.result)
+        self.column.insertWidget(3, self.verdict)
         self.column.insertWidget(4, self.list)
         self._pasted = Pasted((), ())
         self.apply_button = self.add_button(
@@ -138,7 +138,7 @@ class PasteQuestion(Question):
             words = self.tr("%d taken, %d of them change something, %d unknown") % (
                 len(self._pasted.taken), len(found), len(self._pasted.unknown),
             )  # fmt: skip
-        self.result.label.setText(words)
+        self.verdict.label.setText(words)
         lines = [
             f"{path}: {value_words(option_at(path), self._document.get(path))} → "
             f"{value_words(option_at(path), value)}"

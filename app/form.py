@@ -349,7 +349,8 @@ class Form(QScrollArea):
                 self.refresh_all()
         row = self.row_at(path)
         if row is not None:
-            section = row.parentWidget().parentWidget() if row.parentWidget() else None
+            body = row.parentWidget()
+            section = body.parentWidget() if body is not None else None
             if isinstance(section, Section):
                 section.set_open(True)
             QApplication.sendPostedEvents()

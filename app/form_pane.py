@@ -202,7 +202,7 @@ class FormPane(QWidget):
         super().resizeEvent(event)
         self.pill.set_short(self.width() < 480)
 
-    def find(self) -> None:
+    def go_to_search(self) -> None:
         """Move to the search field."""
         self.set_folded(False)
         self.search.line.setFocus(Qt.FocusReason.ShortcutFocusReason)

@@ -35,7 +35,7 @@ class HelpPages(QObject):
         process.setWorkingDirectory(self._command.directory)
 
         def take() -> None:
-            text = process.readAllStandardOutput().data().decode("utf-8", "replace")
+            text = bytes(process.readAllStandardOutput().data()).decode("utf-8", "replace")
             dialog.text.insertPlainText(text)
 
         def failed(_error: object) -> None:

@@ -13,7 +13,7 @@ from app.field_text import FieldText
 from app.file_commands import FileCommands
 from app.help_pages import HelpPages
 from app.preset_store import PresetStore
-from app.theme import switch
+from app.theme import Choice, switch
 from app.window import MainWindow
 
 Slot = Callable[[], object]
@@ -128,7 +128,7 @@ class Menus(QObject):
         add(menu, "paste_settings", self.tr("Paste settings…"), texts.ask_paste, "Ctrl+Shift+V")
         menu.addSeparator()
         pane, form = self._window.pane, self._window.form
-        add(menu, "find", self.tr("Find option"), pane.find, "Ctrl+F")
+        add(menu, "find", self.tr("Find option"), pane.go_to_search, "Ctrl+F")
         add(menu, "reset", self.tr("Reset field"), form.reset_focused, "Ctrl+Backspace")
         add(menu, "next", self.tr("Next changed or wrong field"),
             lambda: form.go_to_marked(1), "Alt+Down")  # fmt: skip
@@ -172,9 +172,10 @@ class Menus(QObject):
         menu.addSeparator()
         theme = menu.addMenu(self.tr("Theme"))
         group = QActionGroup(self)
-        for choice, text in (
+        choices: tuple[tuple[Choice, str], ...] = (
             ("system", self.tr("System")), ("light", self.tr("Light")), ("dark", self.tr("Dark")),
-        ):  # fmt: skip
+        )  # fmt: skip
+        for choice, text in choices:
             action = add(theme, f"theme_{choice}", text,
                          lambda c=choice: switch().apply(c), checkable=True)  # fmt: skip
             group.addAction(action)
