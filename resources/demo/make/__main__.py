@@ -17,6 +17,7 @@ from resources.demo.make.draw import BROAD, NARROW
 from resources.demo.make.export import export_model
 from resources.demo.make.latents import encode_set
 from resources.demo.make.parts import Parts, new_parts
+from resources.demo.make.showcase import write_showcase
 from resources.demo.make.tokenizer import new_tokenizer
 from resources.demo.make.vae import train_vae
 
@@ -61,12 +62,18 @@ def make_model(work: Path, plan: Plan) -> None:
 def main() -> int:
     """Run the named stage, or all of them in order."""
     parser = argparse.ArgumentParser(prog="python -m resources.demo.make", description=__doc__)
-    parser.add_argument("stage", choices=[*STAGES, "all"])
+    parser.add_argument("stage", choices=[*STAGES, "all", "showcase"])
     parser.add_argument("--work", type=Path, default=Path("demo-work"), help="folder for states")
     parser.add_argument("--vae-steps", type=int, default=4_900)
     parser.add_argument("--steps", type=int, default=Plan.steps, help="steps of the denoiser")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--run", type=Path, help="the demo run that showcase copies from")
     arguments = parser.parse_args()
+    if arguments.stage == "showcase":
+        if arguments.run is None:
+            parser.error("showcase needs --run, the folder of a finished demo run")
+        write_showcase(arguments.run, DEMO / "showcase")
+        return 0
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
     plan = Plan(steps=arguments.steps)

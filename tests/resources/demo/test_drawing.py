@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from engine.protocol import Sample
 from resources.demo.make.check import PROMPTS, Subject, judge, subjects
 from resources.demo.make.concept import BACKGROUNDS, HELD_OUT, TRAINING, TRIGGER, draw_concept
 from resources.demo.make.draw import BROAD, COLORS, SHAPES, SIZE, draw, draw_clutter, near
 from resources.demo.make.draw import shape_mask as mask_of
+from resources.demo.make.showcase import write_showcase
 
 
 def drawn(subject: Subject, number: int) -> Image.Image:
@@ -88,3 +91,19 @@ def test_concept_pictures_name_the_trigger_and_keep_views_apart() -> None:
     assert all(f" {TRIGGER} " in caption for caption in captions)
     assert len(set(captions)) == TRAINING + HELD_OUT
     assert {caption.split()[-2] for caption in captions[TRAINING:]} == set(BACKGROUNDS)
+
+
+def test_showcase_orders_one_prompts_previews_by_step(tmp_path: Path) -> None:
+    lines = []
+    for step, index in ((50, 0), (0, 0), (0, 1)):
+        path = f"{step}-{index}.png"
+        Image.new("RGB", (8, 8), (step, index, 0)).save(tmp_path / path)
+        event = Sample(step=step, path=path, prompt_index=index, prompt="a star", seed=1)
+        lines.append(event.model_dump_json())
+    (tmp_path / "events.jsonl").write_text("\n".join([*lines, "not an event"]))
+    written = write_showcase(tmp_path, tmp_path / "showcase")
+    assert [path.name for path in written] == ["1-base_model.png", "2-step_50.png"]
+    with Image.open(written[1]) as picture:
+        assert picture.getpixel((0, 0)) == (50, 0, 0)
+    with pytest.raises(ValueError, match="prompt 7"):
+        write_showcase(tmp_path, tmp_path / "showcase", prompt_index=7)
