@@ -6,6 +6,7 @@ Each stage reads what the stages before it left in the work folder and goes on w
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,13 +39,14 @@ def load_parts(work: Path, plan: Plan) -> tuple[AutoencoderKL, Parts]:
     return vae, new_parts(new_tokenizer(work / "tokenizer"), plan.seed)
 
 
-def make_base(work: Path, plan: Plan) -> None:
-    """Stage two: latents, text warm-up, narrow set, broad set."""
+def make_base(work: Path, plan: Plan, ends: list[int]) -> None:
+    """Stage two: latents, text warm-up, narrow set, broad set; the rate falls towards each end."""
     vae, parts = load_parts(work, plan)
     latents = work / "latents"
     narrow = encode_set(vae, latents, "narrow", seed=2, kinds=NARROW, count=NARROW_PICTURES)
     broad = encode_set(vae, latents, "broad", seed=3, kinds=BROAD, count=BROAD_PICTURES)
-    train_base(parts, vae, narrow, broad, work, plan)
+    for steps in ends:
+        train_base(parts, vae, narrow, broad, work, replace(plan, steps=steps))
 
 
 def make_model(work: Path, plan: Plan) -> None:
@@ -65,7 +67,13 @@ def main() -> int:
     parser.add_argument("stage", choices=[*STAGES, "all", "showcase"])
     parser.add_argument("--work", type=Path, default=Path("demo-work"), help="folder for states")
     parser.add_argument("--vae-steps", type=int, default=4_900)
-    parser.add_argument("--steps", type=int, default=Plan.steps, help="steps of the denoiser")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        nargs="+",
+        default=[6_500, 8_500],
+        help="steps of the denoiser; after each number but the last the rate rises again",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--run", type=Path, help="the demo run that showcase copies from")
     arguments = parser.parse_args()
@@ -76,12 +84,12 @@ def main() -> int:
         return 0
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    plan = Plan(steps=arguments.steps)
+    plan = Plan()
     stages = STAGES if arguments.stage == "all" else (arguments.stage,)
     if "vae" in stages:
         make_vae(arguments.work, arguments.vae_steps)
     if "base" in stages:
-        make_base(arguments.work, plan)
+        make_base(arguments.work, plan, arguments.steps)
     if "export" in stages:
         make_model(arguments.work, plan)
     if "concept" in stages:

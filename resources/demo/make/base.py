@@ -40,6 +40,7 @@ class Plan:
     drop_caption: float = 0.1
     noise_offset: float = 0.1
     check_every: int = 500
+    check_prompts: int = 32
     seed: int = 1
     muon: bool = True
 
@@ -143,10 +144,10 @@ def choose(step: int, count: int, plan: Plan) -> Tensor:
 
 
 def run_check(
-    parts: Parts, vae: AutoencoderKL, file: Path, seed: int = 0
+    parts: Parts, vae: AutoencoderKL, file: Path, *, seed: int = 0, count: int = 32
 ) -> tuple[float, float, float, float]:
-    """Draw the 32 subjects into `file`; the shares right of shape, front, back, all three."""
-    wanted = subjects()
+    """Draw `count` subjects into `file`; the shares right of shape, front, back, all three."""
+    wanted = subjects()[:count]
     pictures = sample(parts, vae, [subject.prompt for subject in wanted], seed=seed)
     verdicts: list[Verdict] = [
         judge(picture, subject) for picture, subject in zip(pictures, wanted, strict=True)
@@ -156,7 +157,6 @@ def run_check(
         for verdict, subject in zip(verdicts, wanted, strict=True)
     ]
     grid(pictures, labels).save(file)
-    count = len(verdicts)
     return (
         sum(verdict.shape for verdict in verdicts) / count,
         sum(verdict.front for verdict in verdicts) / count,
@@ -231,7 +231,8 @@ def train_base(
             recent.clear()
             clock = time.perf_counter()
         if step % plan.check_every == 0:
-            shares = run_check(average_parts, vae, folder / f"grid-{step:05d}.png")
+            grid_file = folder / f"grid-{step:05d}.png"
+            shares = run_check(average_parts, vae, grid_file, count=plan.check_prompts)
             words = "shape {:.2f} front {:.2f} back {:.2f} all {:.2f}".format(*shares)
             print(f"check step {step} {words}", flush=True)
             saved = {"nets": nets.state_dict(), "average": average.state_dict(), "step": step}

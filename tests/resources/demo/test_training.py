@@ -21,7 +21,14 @@ from resources.demo.make.vae import (
 )
 
 TOY = Plan(
-    warmup_steps=2, warmup_batch=4, narrow_steps=2, steps=4, batch=2, check_every=2, cooldown=0.5
+    warmup_steps=2,
+    warmup_batch=4,
+    narrow_steps=2,
+    steps=4,
+    batch=2,
+    check_every=2,
+    check_prompts=1,
+    cooldown=0.5,
 )
 
 
@@ -90,9 +97,10 @@ def test_an_epoch_takes_each_sample_once() -> None:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A work folder with a VAE of two steps."""
+    """A work folder with a VAE of two steps and the tokenizer."""
     folder = tmp_path_factory.mktemp("work")
     train_vae(folder, steps=2)
+    new_tokenizer(folder / "tokenizer")
     return folder
 
 
