@@ -39,6 +39,7 @@ def test_garbage_on_stdin_is_passed_over() -> None:
 
 def test_a_signal_stops_and_a_second_interrupt_aborts() -> None:
     control = Control()
+    before = signal.getsignal(signal.SIGINT)
     undo = control.catch_signals()
     try:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -48,7 +49,7 @@ def test_a_signal_stops_and_a_second_interrupt_aborts() -> None:
         assert control.abort
     finally:
         undo()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_waiting_ends_at_once_when_something_is_asked_for() -> None:

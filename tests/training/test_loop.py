@@ -26,7 +26,7 @@ from engine.training import saving
 from engine.training.state import find_states, newest_state
 from tests.training.conftest import Train
 
-VALIDATION = {"dataset.validation_share": 0.3, "training.validation_timesteps": 2}
+VALIDATION = {"dataset.validation_share": 0.4, "training.validation_timesteps": 2}
 PREVIEWS = {"samples.prompts": [{"prompt": "a disc"}, {"prompt": "another", "seed": 7}]}
 
 
@@ -89,7 +89,7 @@ def test_the_best_checkpoint_is_the_one_measured_best(
 def test_previews_and_validation_change_nothing(
     job_data: dict[str, Any], train_here: Train
 ) -> None:
-    watched = {"dataset.validation_share": 0.3}
+    watched = {"dataset.validation_share": 0.4}
     plain = train_here(job_data, {**watched, "training.validate_every_epochs": None})
     busy = train_here(job_data, {**VALIDATION, **PREVIEWS, "samples.every_steps": 1})
     assert [s.loss for s in plain.of(Step)] == [s.loss for s in busy.of(Step)]
