@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QRunnable, QSize, Qt, QThreadPool, Signal
+from PySide6.QtCore import QObject, QSize, Qt, Signal
 from PySide6.QtGui import QImage, QImageReader, QPixmap
 
+from app.worker import in_worker
 from engine.schema.whole_file import write_whole
 
 SIDE_PX = 256
 _MAX_PIXELS = 300_000_000  # beyond this a header is a trap, not a photograph
 _ALLOCATION_MB = 1300
+_AT_ONCE = 2
 
 
 class Thumbnails(QObject):
@@ -35,11 +38,14 @@ class Thumbnails(QObject):
         self._cache = cache
         self._capacity = capacity
         self._pixmaps: OrderedDict[str, QPixmap] = OrderedDict()
-        self._asked: dict[str, _Job] = {}
+        self._waiting: dict[str, None] = {}  # what was asked for last is visible now: it goes first
+        self._working: set[str] = set()
         self._failed: dict[str, str] = {}
-        self._pool = QThreadPool(self)
-        self._pool.setMaxThreadCount(2)
-        self._newest = 0  # what was asked for last is visible now: it goes first
+
+    @property
+    def asked(self) -> int:
+        """How many thumbnails are being made or wait for it."""
+        return len(self._waiting) + len(self._working)
 
     def get(self, path: str) -> QPixmap | None:
         """The thumbnail, or None while it is being made or cannot be."""
@@ -47,12 +53,10 @@ class Thumbnails(QObject):
         if found is not None:
             self._pixmaps.move_to_end(path)
             return found
-        if path not in self._asked and path not in self._failed:
-            job = _Job(path, self._cache)
-            job.signals.done.connect(self._on_done)
-            self._asked[path] = job
-            self._newest += 1
-            self._pool.start(job, self._newest)
+        if path not in self._working and path not in self._failed:
+            self._waiting.pop(path, None)
+            self._waiting[path] = None
+            self._start_next()
         return None
 
     def problem(self, path: str) -> str:
@@ -65,15 +69,23 @@ class Thumbnails(QObject):
         self._failed.pop(path, None)
 
     def stop(self) -> None:
-        """Drop what waits and end the workers, as another folder is shown or the window closes."""
-        self._pool.clear()
-        self._asked.clear()
-        self._pool.waitForDone(5000)
+        """Drop what waits, as another folder is shown or the window closes."""
+        self._waiting.clear()
+        self._working.clear()
 
-    def _on_done(self, path: str, image: QImage, words: str) -> None:
-        if self._asked.pop(path, None) is None:
+    def _start_next(self) -> None:
+        while self._waiting and len(self._working) < _AT_ONCE:
+            path, _ = self._waiting.popitem()
+            self._working.add(path)
+            in_worker(self, partial(_thumbnail, path, self._cache), self._on_done)
+
+    def _on_done(self, made: tuple[str, QImage | None, str]) -> None:
+        path, image, words = made
+        if path not in self._working:
             return  # asked for before `stop`
-        if words:
+        self._working.discard(path)
+        self._start_next()
+        if image is None:
             self._failed[path] = words
             self.failed.emit(path, words)
             return
@@ -83,48 +95,29 @@ class Thumbnails(QObject):
         self.ready.emit(path)
 
 
-class _Signals(QObject):
-    done = Signal(str, QImage, str)
-
-
-class _Job(QRunnable):
-    """Makes one thumbnail."""
-
-    def __init__(self, path: str, cache: Path | None) -> None:
-        super().__init__()
-        self.setAutoDelete(False)  # Python holds it until its signal was heard
-        self.signals = _Signals()
-        self._path, self._cache = path, cache
-
-    def run(self) -> None:
-        try:
-            image = self._from_cache() or self._make()
-            words = "" if image is not None else "This is not a picture that can be shown."
-        except Exception as error:  # noqa: BLE001 - any decoder's complaint is the file's fault
-            image, words = None, f"This picture cannot be read: {error}."
-        self.signals.done.emit(self._path, image or QImage(), words)
-
-    def _cache_file(self) -> Path | None:
-        if self._cache is None:
-            return None
-        state = Path(self._path).stat()
-        key = f"{self._path}|{state.st_mtime_ns}|{state.st_size}|{SIDE_PX}"
-        name = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        return self._cache / name[:2] / f"{name}.webp"
-
-    def _from_cache(self) -> QImage | None:
-        file = self._cache_file()
-        if file is None or not file.exists():
-            return None
-        image = QImage(str(file))
-        return None if image.isNull() else image
-
-    def _make(self) -> QImage | None:
-        image = picture(self._path, SIDE_PX)
-        file = self._cache_file()
+def _thumbnail(path: str, cache: Path | None) -> tuple[str, QImage | None, str]:
+    """Take a thumbnail from the disk, or make it; with the words if it cannot be made."""
+    try:
+        file = _cache_file(path, cache)
+        if file is not None and file.exists():
+            kept = QImage(str(file))
+            if not kept.isNull():
+                return path, kept, ""
+        image = picture(path, SIDE_PX)
         if image is not None and file is not None:
             _keep(image, file)
-        return image
+        return path, image, "" if image else "This is not a picture that can be shown."
+    except Exception as error:  # noqa: BLE001 - any decoder's complaint is the file's fault
+        return path, None, f"This picture cannot be read: {error}."
+
+
+def _cache_file(path: str, cache: Path | None) -> Path | None:
+    if cache is None:
+        return None
+    state = Path(path).stat()
+    key = f"{path}|{state.st_mtime_ns}|{state.st_size}|{SIDE_PX}"
+    name = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return cache / name[:2] / f"{name}.webp"
 
 
 def picture(path: str, side_px: int) -> QImage | None:

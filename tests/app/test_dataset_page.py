@@ -121,7 +121,7 @@ def test_two_thousand_pictures_are_usable_at_once(qtbot, tmp_path):
     assert page.model.rowCount() == 2000
     assert sum(bool(p.problem) for p in page.model.pictures) == 5
     QTest.qWait(50)
-    assert len(page.thumbnails._asked) + len(page.thumbnails._pixmaps) < 200  # the visible ones
+    assert page.thumbnails.asked + len(page.thumbnails._pixmaps) < 200  # the visible ones
     page.close_down()
 
 
