@@ -50,15 +50,18 @@ class Button(QPushButton):
     def _font(self) -> QFont:
         return font(SMALL if self._small else 1.0, bold=self.role != "ghost")
 
+    def width_of(self, text: str) -> int:
+        """Its width with another word, without changing the one it has."""
+        width = QFontMetrics(self._font()).horizontalAdvance(text.replace("&", ""))
+        if self._icon:
+            width += 16 + (8 if text else 0)
+        padding = 0 if self.role == "link" else (32 if self._tall and self.role != "ghost" else 22)
+        return max(width + padding, 24)
+
     def sizeHint(self) -> QSize:
         """Icon, word and room around them."""
-        metrics = QFontMetrics(self._font())
-        width = metrics.horizontalAdvance(self.text().replace("&", ""))
-        if self._icon:
-            width += 16 + (8 if self.text() else 0)
-        padding = 0 if self.role == "link" else (32 if self._tall and self.role != "ghost" else 22)
         height = control_height() + (6 if self._tall else (-3 if self._small else 0))
-        return QSize(max(width + padding, 24), height)
+        return QSize(self.width_of(self.text()), height)
 
     def minimumSizeHint(self) -> QSize:
         """The same: words are never cut."""

@@ -36,12 +36,12 @@ class RowButton(Button):
             self._show_words()
 
     def width_with(self, short: bool) -> int:
-        """Its width as icon alone, or with the word."""
-        shown = self.text()
-        super().setText("" if short else self._words)
-        width = self.sizeHint().width()
-        super().setText(shown)
-        return width
+        """Its width as icon alone, or with the word.
+
+        Asked by size hints, so nothing may change here: a changed text asks for a new layout,
+        which asks for the size hints again, for ever.
+        """
+        return self.width_of("" if short else self._words)
 
     def _show_words(self) -> None:
         super().setText("" if self._is_short else self._words)
