@@ -122,7 +122,10 @@ class Studio:
         """The demo's pictures in a job of one's own."""
         from engine.schema.job_file import read_toml
 
-        data = read_toml(ROOT / "resources" / "demo" / "job.toml")
+        shown = Path(tempfile.gettempdir()) / "zibble"  # a short path for the pictures
+        if not shown.exists():
+            shutil.copytree(ROOT / "resources" / "demo", shown)
+        data = read_toml(shown / "job.toml")
         data["output"]["directory"] = str(self.home / "runs")
         self.window.document.replace(data, "demo")
         self.until(lambda: self.window.plan_model.pictures is not None, 30)
@@ -222,6 +225,7 @@ class Studio:
             self.until(lambda: self.runs.running is None, 60)
         self.window.document.undo_stack.clear()
         self.window.close()
+        shutil.rmtree(Path(tempfile.gettempdir()) / "zibble", ignore_errors=True)
 
 
 if __name__ == "__main__":

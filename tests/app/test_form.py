@@ -14,11 +14,19 @@ from app.editors import as_widget, make_editor
 from app.form import Form
 from app.search import find_options
 from app.settings import Settings
+from app.widgets.message import Message
 from app.widgets.number import NumberEdit, number_text, parse_number
 from app.window import MainWindow
 from engine.schema.architectures import ARCHITECTURES
 from engine.schema.check import check
 from engine.schema.options import options
+
+
+def center(window: MainWindow) -> QWidget:
+    """The widget below all areas, to take the focus from a field."""
+    widget = window.centralWidget()
+    assert widget is not None
+    return widget
 
 
 def row_of(window: MainWindow, path: str):
@@ -98,7 +106,7 @@ def test_check_5_search_finds_hidden_fields_and_says_when_they_appear(window: Ma
     row = row_of(window, "network.conv_alpha")
     assert row.isVisible()
     assert not as_widget(row.editor).isEnabled()
-    words = [w.label.text() for w in row.findChildren(QWidget) if type(w).__name__ == "Message"]
+    words = [message.label.text() for message in row.findChildren(Message)]
     assert words == ["appears when 3×3 conv rank is on"]
     row.turn_on_asked.emit("network.conv_alpha")
     assert window.document.get("network.conv_dim") == 4
@@ -136,7 +144,7 @@ def wheel(widget: QWidget, delta: int) -> QWheelEvent:
 def test_check_6_the_wheel_without_focus_changes_nothing(window: MainWindow, path: str) -> None:
     window.pane.set_shows_all(True)
     widget = as_widget(row_of(window, path).editor)
-    window.centralWidget().setFocus()
+    center(window).setFocus()
     before = window.document.get(path)
     event = wheel(widget, 120)
     assert window.document.get(path) == before
@@ -200,7 +208,7 @@ def test_check_9_a_bad_value_is_told_under_its_field_in_the_command_lines_words(
     assert not window.can_train
     assert not window.tool_bar.train.isEnabled()
     assert "to mend" in window.plan_bar.standing.words
-    window.centralWidget().setFocus()
+    center(window).setFocus()
     QTest.mouseClick(window.plan_bar.button, Qt.MouseButton.LeftButton)
     assert window.form.filter == "mend"
     assert "network.rank" in visible_paths(window.form)
@@ -270,4 +278,6 @@ def test_check_28_no_row_is_wider_than_the_least_form(window: MainWindow) -> Non
         if row.minimumSizeHint().width() + 8 > room
     }
     assert wide == {}
-    assert window.form.widget().width() <= room
+    content = window.form.widget()
+    assert content is not None
+    assert content.width() <= room

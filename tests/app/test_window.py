@@ -166,8 +166,8 @@ def test_check_29_everything_with_focus_has_a_name(window: MainWindow) -> None:
 def test_check_29_tab_goes_round_and_comes_back(window: MainWindow) -> None:
     start = window.tool_bar.architecture
     seen: list[QWidget] = []
-    widget = start.nextInFocusChain()
-    while widget is not start and len(seen) < 5000:
+    widget: QWidget | None = start.nextInFocusChain()
+    while widget is not None and widget is not start and len(seen) < 5000:
         if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isVisibleTo(window):
             seen.append(widget)
         widget = widget.nextInFocusChain()
