@@ -192,7 +192,7 @@ class Studio:
 
     def training(self) -> None:
         self._run()
-        self.until(lambda: self._step() >= 130 or self.runs.running is None, 1500)
+        self.until(lambda: self._step() >= 104 or self.runs.running is None, 1500)
         self.room._show_page("progress")
         self.take("training")
 
