@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shiboken6
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QPainter, QPainterPath, QPen, QResizeEvent, QTextOption
 from PySide6.QtWidgets import (
@@ -154,6 +155,8 @@ class Gallery(QWidget):
             getattr(self, what).emit(sample.prompt_index, sample.step)
 
     def _repaint(self) -> None:
+        if not shiboken6.isValid(self):
+            return  # a theme change after the page is gone
         self.frozen.viewport().update()
         self.table.viewport().update()
 
