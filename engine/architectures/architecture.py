@@ -19,11 +19,20 @@ if TYPE_CHECKING:
 
     from engine.plan.detect import ModelFacts
     from engine.plan.site import Site
+    from engine.schema.model import Model
 
-Prediction = Literal["epsilon", "v"]
+Prediction = Literal["epsilon", "v", "flow"]
+"""Of the noise, of the velocity on SD's discrete schedule, or of the flow n − x."""
+
 Part = Literal["denoiser", "vae", "text_encoder"]
 Text = Mapping[str, Tensor]
-"""Encoded captions: every tensor has the captions as its first dimension."""
+"""Encoded captions: every tensor has the captions as its first dimension.
+
+`X` with an `X_mask` beside it is padded on the right, in its second dimension, to the longest
+caption; what the mask leaves out may be cut before keeping and is padded with zeros again. In
+training, and only there, `sizes` (b, 6) is added: height and width of the original picture, top and
+left of the crop, height and width of the bucket.
+"""
 
 Report = Callable[[str, int, int], None]
 """Told what is loaded: (words, done, total). It may raise to stop the loading."""
@@ -52,8 +61,10 @@ class ModelProblem(Exception):
 class PreviewRequest:
     """One preview picture, every value resolved.
 
-    `width` and `height` are in pixels, multiples of 8; `seed` is not negative; `cfg` of 1 or less
-    means no guidance (one pass a step instead of two).
+    `width` and `height` are in pixels, multiples of the architecture's `picture_step`; `seed` is
+    not negative; `cfg` of 1 or less means no guidance (one pass a step instead of two). `guidance`
+    is the number told to guidance-distilled models, `shift` the flow's timestep shift (None: the
+    architecture's own); `sampler` is for models with SD's discrete schedule.
     """
 
     width: int = 512
@@ -62,6 +73,37 @@ class PreviewRequest:
     steps: int = 25
     cfg: float = 7.0
     sampler: str = "euler"
+    guidance: float = 3.5
+    shift: float | None = None
+
+
+def _say_nothing(words: str, done: int, total: int) -> None:
+    """The report of who does not want to know."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What a loader is asked for.
+
+    Attributes:
+        architecture: its id.
+        model: the job's `[model]` table.
+        device: where all parts go.
+        dtype: of the denoiser and the text encoders; the VAE's is the job's own choice.
+        offline: never use the network.
+        report: told before each part; may raise to stop.
+        zero_terminal_snr: use that schedule even if the file does not say so.
+        weighted_captions: parentheses in captions give weights.
+    """
+
+    architecture: str
+    model: Model
+    device: torch.device
+    dtype: torch.dtype
+    offline: bool = True
+    report: Report = _say_nothing
+    zero_terminal_snr: bool = False
+    weighted_captions: bool = False
 
 
 class TrainableModel(Protocol):
@@ -71,8 +113,8 @@ class TrainableModel(Protocol):
         architecture: its id, such as `sd1`.
         facts: what was read off the file.
         sites: where adapters can sit, for this model's own shapes.
-        components: adapter hosts by role: `denoiser`, `text_encoder`. They are frozen and in eval
-            mode.
+        components: adapter hosts by role: `denoiser`, `text_encoder`, `text_encoder_2`,
+            `text_encoder_3`, `text_conditioner`. They are frozen and in eval mode.
         prediction: what the denoiser predicts, resolved from job and file.
         zero_terminal_snr: the schedule ends in pure noise.
     """
@@ -90,7 +132,7 @@ class TrainableModel(Protocol):
         ...
 
     def encode_pictures(self, pixels: Tensor) -> Tensor:
-        """Encode pixels (b, 3, H, W) in [-1, 1] to latents (b, c, H/8, W/8).
+        """Encode pixels (b, 3, H, W) in [-1, 1] to latents (b, c, h, w).
 
         The mean of the posterior, unscaled, float32, on the VAE's device, without gradient.
 
@@ -123,10 +165,12 @@ class TrainableModel(Protocol):
         """What decides the encoding of a given caption; for cache keys. JSON values."""
         ...
 
-    def predict(self, noisy: Tensor, timesteps: Tensor, text: Text) -> Tensor:
-        """Run the denoiser: noisy latents (b, c, h, w), timesteps (b,) → prediction (b, c, h, w).
+    def predict(self, noisy: Tensor, times: Tensor, text: Text) -> Tensor:
+        """Run the denoiser: noisy latents (b, c, h, w), times (b,) → prediction (b, c, h, w).
 
-        Call it under the run's autocast; the inputs are cast to the denoiser's dtype.
+        Times are int64 timesteps of SD's schedule, or for a flow model the noise level σ in (0, 1]
+        as float32; a flow model answers n − x, whatever its own sign or clock. Call it under the
+        run's autocast; the inputs are cast to the denoiser's dtype.
         """
         ...
 
@@ -140,7 +184,7 @@ class TrainableModel(Protocol):
         ...
 
     def move(self, part: Part, device: torch.device | str) -> None:
-        """Move a part to a device; previews and encoders work where their parts are."""
+        """Move a part (all text encoders are one) to a device; encoders work where they are."""
         ...
 
     def enable_gradient_checkpointing(self) -> None:

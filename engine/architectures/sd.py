@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from engine.architectures.architecture import (
-    ModelProblem,
     OnStep,
     Part,
     Prediction,
@@ -19,6 +18,8 @@ from engine.architectures.architecture import (
     Text,
 )
 from engine.architectures.identity import fingerprint
+from engine.architectures.picture_coder import PictureCoder, picture_of
+from engine.architectures.running import attention_context, preview_precision
 from engine.architectures.text import ClipTokenizer, encode_windows, windows_of
 
 if TYPE_CHECKING:
@@ -30,11 +31,7 @@ if TYPE_CHECKING:
     from engine.plan.detect import ModelFacts
     from engine.plan.site import Site
 
-ENCODING_VERSION = 1  # raise it when encode_pictures or encode_text change what they return
-TILED_ABOVE = 1536  # pixels of a side; larger pictures go through the VAE in tiles
-KERNELS = {"flash": "FLASH_ATTENTION", "efficient": "EFFICIENT_ATTENTION",
-           "cudnn": "CUDNN_ATTENTION", "math": "MATH"}  # fmt: skip
-CPU_KERNELS = ("auto", "flash", "math")
+ENCODING_VERSION = 1  # raise it when encode_text changes what it returns
 
 
 @dataclass(frozen=True)
@@ -67,63 +64,43 @@ class SdModel:
         self.architecture = architecture
         self.facts = facts
         self.sites = sites
-        self.unet, self.vae, self.text_encoder = unet, vae, text_encoder
+        self.unet, self.text_encoder = unet, text_encoder
+        self.pictures = PictureCoder(vae)
         self.components: dict[str, nn.Module] = {"denoiser": unet, "text_encoder": text_encoder}
         self.tokenizer = tokenizer
         self.options = options
         self.prediction: Prediction = options.prediction
         self.zero_terminal_snr = options.zero_terminal_snr
-        self._picture_identity: dict[str, Any] | None = None
         self._text_identity: dict[str, Any] | None = None
-        for module in (unet, vae, text_encoder):
+        for module in (unet, text_encoder):
             module.requires_grad_(False).eval()
-        vae.enable_slicing()  # one picture at a time: a batch needs no more memory
 
     # Pictures
 
-    @torch.no_grad()
+    @property
+    def vae(self) -> nn.Module:
+        """The picture encoder, in its own precision."""
+        return self.pictures.vae
+
     def encode_pictures(self, pixels: Tensor) -> Tensor:
         """Pixels (b, 3, H, W) in [-1, 1] → latents (b, 4, H/8, W/8), the mean, unscaled, float32.
 
         Raises:
             ValueError: if a latent is not finite, as some VAEs give in fp16.
         """
-        self._set_tiling(max(pixels.shape[-2:]))
-        with torch.autocast(self.vae.device.type, enabled=False):
-            encoded: Any = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype))
-        latents = encoded.latent_dist.mode().float()
-        if not bool(latents.isfinite().all()):
-            raise ValueError("the VAE gave numbers that are not finite: set VAE precision to fp32")
-        return latents
+        return self.pictures.encode(pixels)
 
     def scale_latents(self, latents: Tensor) -> Tensor:
         """Unscaled latents → the denoiser's range, float32."""
-        return latents.float() * self.vae.config["scaling_factor"]
+        return self.pictures.scaled(latents)
 
-    @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Scaled latents (b, 4, h, w) → pixels (b, 3, 8h, 8w) around [-1, 1], float32."""
-        self._set_tiling(8 * max(latents.shape[-2:]))
-        unscaled = latents.float() / self.vae.config["scaling_factor"]
-        with torch.autocast(self.vae.device.type, enabled=False):
-            decoded: Any = self.vae.decode(unscaled.to(self.vae.device, self.vae.dtype))
-        return decoded.sample.float()
-
-    def _set_tiling(self, side: int) -> None:
-        if side > TILED_ABOVE:
-            self.vae.enable_tiling()
-        else:
-            self.vae.disable_tiling()
+        return self.pictures.decode(latents)
 
     def picture_identity(self) -> dict[str, Any]:
         """What decides the latents of a picture; read off the weights once."""
-        if self._picture_identity is None:
-            self._picture_identity = {
-                "vae": fingerprint(self.vae),
-                "precision": str(self.vae.dtype),
-                "version": ENCODING_VERSION,
-            }
-        return self._picture_identity
+        return self.pictures.identity()
 
     # Text
 
@@ -167,12 +144,12 @@ class SdModel:
 
     # The denoiser
 
-    def predict(self, noisy: Tensor, timesteps: Tensor, text: Text) -> Tensor:
-        """Noisy latents (b, 4, h, w) at timesteps (b,) → the prediction, same shape."""
+    def predict(self, noisy: Tensor, times: Tensor, text: Text) -> Tensor:
+        """Noisy latents (b, 4, h, w) at timesteps `times` (b,) → the prediction, same shape."""
         dtype = self.unet.dtype
         return self.unet(
             noisy.to(dtype),
-            timesteps,
+            times,
             encoder_hidden_states=text["states"].to(noisy.device, dtype),
             return_dict=False,
         )[0]
@@ -182,11 +159,9 @@ class SdModel:
         self, request: PreviewRequest, text: Text, negative: Text, on_step: OnStep | None = None
     ) -> Image:
         """Draw one picture; `on_step` may raise to stop."""
-        from diffusers.image_processor import VaeImageProcessor
-
         from engine.architectures.sd_preview import denoise
 
-        with self._preview_precision(), self.attention_context():
+        with preview_precision(self.unet), self.attention_context():
             latents = denoise(
                 self.unet,
                 request,
@@ -196,16 +171,7 @@ class SdModel:
                 zero_terminal_snr=self.zero_terminal_snr,
                 on_step=on_step,
             )
-        pixels = self.decode_latents(latents)
-        pictures: Any = VaeImageProcessor().postprocess(pixels.cpu(), output_type="pil")
-        return pictures[0]
-
-    def _preview_precision(self) -> AbstractContextManager[object]:
-        """The caller's autocast if there is one, else one that fits the weights."""
-        device, dtype = self.unet.device.type, self.unet.dtype
-        if torch.is_autocast_enabled(device) or dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(device, dtype=dtype)
+        return picture_of(self.decode_latents(latents))
 
     # Devices and speed
 
@@ -224,26 +190,8 @@ class SdModel:
 
     def attention_context(self) -> AbstractContextManager[object]:
         """The kernel choice, by context: the U-Net's processors take no back-end of their own."""
-        if self.options.attention == "auto":
-            return nullcontext()
-        from torch.nn.attention import SDPBackend, sdpa_kernel
-
-        return sdpa_kernel([getattr(SDPBackend, KERNELS[self.options.attention])])
+        return attention_context(self.options.attention)
 
     def compile_blocks(self) -> None:
         """Compile the transformer blocks, one graph for all of a kind."""
         self.unet.compile_repeated_blocks()
-
-
-def check_attention(attention: str, device: torch.device) -> None:
-    """Refuse a kernel that the device has not.
-
-    Raises:
-        ModelProblem: naming the field.
-    """
-    if device.type != "cuda" and attention not in CPU_KERNELS:
-        raise ModelProblem(
-            f"The attention kernel '{attention}' needs an NVIDIA GPU.",
-            "Set Attention to auto.",
-            "model.attention",
-        )

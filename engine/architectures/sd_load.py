@@ -11,9 +11,10 @@ from torch import nn
 from transformers import CLIPTextModel
 
 from engine.architectures import folder, single_file
-from engine.architectures.architecture import ModelProblem, Prediction, Report
+from engine.architectures.architecture import Loading, ModelProblem, Prediction
 from engine.architectures.checkpoint import Checkpoint, open_checkpoint
-from engine.architectures.sd import SdModel, SdOptions, check_attention
+from engine.architectures.running import check_attention, place_denoiser
+from engine.architectures.sd import SdModel, SdOptions
 from engine.architectures.text import load_tokenizer
 from engine.plan.detect import V_BIAS_SPREAD, ModelFacts, look_at, mismatch
 from engine.plan.header import FileProblem
@@ -26,18 +27,10 @@ log = logging.getLogger(__name__)
 PARTS = 4  # text encoder, picture model, VAE, merged adapters
 
 
-def load_sd(
-    architecture: str,
-    model: Model,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    offline: bool,
-    report: Report,
-    zero_terminal_snr: bool,
-    weighted_captions: bool,
-) -> SdModel:
+def load(loading: Loading) -> SdModel:
     """Load and assemble; see `engine.architectures.load`."""
+    architecture, model, device = loading.architecture, loading.model, loading.device
+    dtype, offline, report = loading.dtype, loading.offline, loading.report
     check_attention(model.attention, device)
     _quiet_libraries()
     source = folder.locate(model.path, offline=offline)
@@ -68,7 +61,7 @@ def load_sd(
     else:
         unet = single_file.load_unet(checkpoint, configs, dtype)
     prediction = _prediction(model, facts, unet)
-    nn.Module.to(unet, device)
+    place_denoiser(unet, loading)
 
     report("Loading the VAE", 2, PARTS)
     vae = _load_vae(model, source, checkpoint, configs, offline)
@@ -84,10 +77,10 @@ def load_sd(
         tokenizer,
         SdOptions(
             prediction=prediction,
-            zero_terminal_snr=zero_terminal_snr or facts.zero_terminal_snr,
+            zero_terminal_snr=loading.zero_terminal_snr or facts.zero_terminal_snr,
             max_tokens=model.max_tokens,
             clip_skip=model.clip_skip,
-            weighted_captions=weighted_captions,
+            weighted_captions=loading.weighted_captions,
             attention=model.attention,
         ),
     )

@@ -8,7 +8,7 @@ alone touches it); configs are ours with the widths read off the file, so nothin
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from engine.architectures.architecture import ModelProblem
+from engine.architectures.assemble import assemble, not_whole
 from engine.architectures.checkpoint import Checkpoint
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
@@ -58,8 +59,8 @@ def load_unet(checkpoint: Checkpoint, configs: Path, dtype: torch.dtype) -> UNet
     try:
         converted = single_file_utils.convert_ldm_unet_checkpoint(source, config)
     except (KeyError, AttributeError):
-        raise _not_whole(checkpoint, "U-Net") from None
-    return _assemble(UNet2DConditionModel, config, converted, source, checkpoint, "U-Net")
+        raise not_whole(checkpoint, "U-Net") from None
+    return assemble(UNet2DConditionModel, config, converted, source, checkpoint, "U-Net")
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -115,8 +116,8 @@ def load_vae(
         try:
             converted = single_file_utils.convert_ldm_vae_checkpoint(source, config)
         except (KeyError, AttributeError):
-            raise _not_whole(checkpoint, "VAE") from None
-    return _assemble(AutoencoderKL, config, converted, source, checkpoint, "VAE")
+            raise not_whole(checkpoint, "VAE") from None
+    return assemble(AutoencoderKL, config, converted, source, checkpoint, "VAE")
 
 
 def _vae_widths(shapes: Mapping[str, tuple[int, ...]], resnet: str) -> dict[str, Any]:
@@ -152,7 +153,7 @@ def load_text_encoder(checkpoint: Checkpoint, configs: Path, dtype: torch.dtype)
         None, config=config, state_dict=state, dtype=dtype, output_loading_info=True
     )  # pyright: ignore[reportGeneralTypeIssues]
     if info["missing_keys"] or info["mismatched_keys"]:
-        raise _not_whole(checkpoint, "text encoder", info["missing_keys"])
+        raise not_whole(checkpoint, "text encoder", info["missing_keys"])
     return model
 
 
@@ -186,45 +187,3 @@ def _fit_text_config(config: CLIPTextConfig, state: Mapping[str, Tensor]) -> Non
         config.intermediate_size = fc1.shape[0]
     layers = {int(n.split(".")[2]) for n in state if n.startswith("encoder.layers.")}
     config.num_hidden_layers = max(layers, default=-1) + 1
-
-
-def _assemble(
-    cls: Any,
-    config: dict[str, Any],
-    converted: dict[str, Tensor],
-    source: Mapping[str, Tensor],
-    checkpoint: Checkpoint,
-    what: str,
-) -> Any:
-    """Make the module without memory of its own and hand it the tensors, none left over."""
-    with torch.device("meta"):
-        model = cls.from_config(config)
-    try:
-        result = model.load_state_dict(converted, strict=False, assign=True)
-    except RuntimeError as error:
-        raise ModelProblem(
-            f"The {what} of {checkpoint.path.name} has other shapes than its architecture: "
-            f"{str(error).splitlines()[-1].strip()}",
-            "Check the architecture that is chosen.",
-        ) from None
-    if result.missing_keys:
-        raise _not_whole(checkpoint, what, result.missing_keys)
-    used = {tensor.data_ptr() for tensor in converted.values()}
-    extra = [name for name, tensor in source.items() if tensor.data_ptr() not in used]
-    extra += result.unexpected_keys
-    if extra:
-        raise ModelProblem(
-            f"The {what} of {checkpoint.path.name} has {len(extra)} tensors more than its "
-            f"architecture, such as {extra[0]}.",
-            "Check the architecture that is chosen.",
-        )
-    return model.eval()
-
-
-def _not_whole(checkpoint: Checkpoint, what: str, missing: Iterable[str] = ()) -> ModelProblem:
-    names = sorted(missing)
-    such = f": {len(names)} tensors are missing, such as {names[0]}" if names else ""
-    return ModelProblem(
-        f"The {what} in {checkpoint.path.name} is not whole{such}.",
-        "Download the file again, or choose another one.",
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from engine.plan.buckets import Size
@@ -47,6 +48,17 @@ class Batch:
     def crops(self) -> list[Size]:
         """Left and top of each sample's crop, in pixels of the scaled picture."""
         return [sample.crop for sample in self.samples]
+
+    @property
+    def sizes(self) -> Tensor:
+        """(b, 6) float32: original height and width, top and left of the crop, bucket's height and
+        width, as SDXL is told them (spec: training-sd-flux 2).
+        """
+        rows = []
+        for sample, (width, height) in zip(self.samples, self.original_sizes, strict=True):
+            left, top = sample.crop
+            rows.append((height, width, top, left, sample.bucket[1], sample.bucket[0]))
+        return torch.tensor(rows, dtype=torch.float32)
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -20,6 +20,7 @@ from engine.data.cache import (
     remove_leftovers,
 )
 from engine.data.pictures import Pixels, as_tensor, prepare, prepare_mask
+from engine.data.text_rows import trimmed
 from engine.data.texts import Captions
 from engine.plan.folders import Picture
 from engine.plan.order import Order, Sample
@@ -131,7 +132,7 @@ class Keep:
         assert self.text is not None
         encoded = self.encoder.encode_text(captions)
         for i, caption in enumerate(captions):
-            self.text.put(caption, {name: tensor[i] for name, tensor in encoded.items()})
+            self.text.put(caption, trimmed({name: tensor[i] for name, tensor in encoded.items()}))
 
     def _mask_source(self, picture: Picture) -> Path | None:
         mask = self.dataset.folders[picture.folder_index].mask

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from engine.data.batch import Batch, PlannedStep
 from engine.data.encode import Encoder, Keep, Progress, fill
 from engine.data.pictures import as_tensor, prepare
+from engine.data.text_rows import together
 from engine.data.texts import Captions
 from engine.plan.buckets import Fit, Size
 from engine.plan.folders import Picture
@@ -232,7 +233,7 @@ class Loader:
             raise batch
         if self.keep.text is not None:
             rows = [self.keep.encoded(caption) for caption in batch.captions]
-            batch.text = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+            batch.text = together(rows)
         return batch
 
     def _measured(self, samples: Sequence[Sample]) -> list[Batch]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-UNET = ("sd1", "sd2", "sdxl")
 SD = ("sd1", "sd2")
+UNET = (*SD, "sdxl")
+CLIP = (*UNET, "flux", "sd3")
+FLOW = ("flux", "sd3", "lumina2", "hunyuan_image", "anima")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,19 @@ def _block(part: str, number: int, modules: str) -> BlockName:
 
 _SD_BLOCKS = _sd_blocks()
 
+
+def _at(side: int) -> dict[str, object]:
+    """Square pictures of this side, in training and in previews."""
+    return {
+        "dataset.resolution": [str(side)],
+        "samples.width": side,
+        "samples.height": side,
+    }
+
+
+_CALM: dict[str, object] = {"network.train": "denoiser", "network.alpha": 16.0}
+"""Large flow models: the text encoders rest, and the scale is 1 (spec: training-sd-flux 7)."""
+
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.id: architecture
     for architecture in (
@@ -101,7 +116,97 @@ ARCHITECTURES: dict[str, Architecture] = {
             blocks=_SD_BLOCKS,
             lr_weight_first=0,
             lr_weight_counts=(12, 1, 12),
-            defaults={"dataset.resolution": ["768"], "samples.width": 768, "samples.height": 768},
+            defaults=_at(768),
+        ),
+        Architecture(
+            id="sdxl",
+            label="SDXL",
+            denoiser="UNet2DConditionModel",
+            flow=False,
+            text_encoders=("CLIP-L", "OpenCLIP-G"),
+            resolution=1024,
+            resolution_step=64,
+            picture_step=8,
+            latent_channels=4,
+            defaults=_at(1024)
+            | {"network.train": "denoiser", "network.rank": 32, "network.alpha": 16.0},
+        ),
+        Architecture(
+            id="flux",
+            label="FLUX.1",
+            denoiser="FluxTransformer2DModel",
+            flow=True,
+            text_encoders=("CLIP-L", "T5-XXL"),
+            resolution=1024,
+            resolution_step=16,
+            picture_step=16,
+            latent_channels=16,
+            defaults=_at(1024) | _CALM | {"objective.timestep_sampling": "flux_shift"},
+        ),
+        Architecture(
+            id="sd3",
+            label="SD3",
+            denoiser="SD3Transformer2DModel",
+            flow=True,
+            text_encoders=("CLIP-L", "OpenCLIP-G", "T5-XXL"),
+            resolution=1024,
+            resolution_step=16,
+            picture_step=16,
+            latent_channels=16,
+            defaults=_at(1024)
+            | _CALM
+            | {
+                "objective.timestep_sampling": "sigma",
+                "objective.weighting": "logit_normal",
+                "objective.flow_shift": 1.0,
+            },
+        ),
+        Architecture(
+            id="lumina2",
+            label="Lumina-Image 2",
+            denoiser="Lumina2Transformer2DModel",
+            flow=True,
+            text_encoders=("Gemma 2",),
+            resolution=1024,
+            resolution_step=16,
+            picture_step=16,
+            latent_channels=16,
+            defaults=_at(1024)
+            | _CALM
+            | {
+                "objective.timestep_sampling": "nextdit_shift",
+                "objective.flow_shift": 6.0,
+            },
+        ),
+        Architecture(
+            id="hunyuan_image",
+            label="HunyuanImage-2.1",
+            denoiser="HunyuanImageTransformer2DModel",
+            flow=True,
+            text_encoders=("Qwen2.5-VL", "ByT5"),
+            resolution=1024,
+            resolution_step=32,
+            picture_step=32,
+            latent_channels=64,
+            latent_scale=32,
+            defaults=_at(1024) | _CALM | {"objective.flow_shift": 5.0},
+        ),
+        Architecture(
+            id="anima",
+            label="Anima",
+            denoiser="CosmosTransformer3DModel",
+            flow=True,
+            text_encoders=("Qwen3",),
+            resolution=1024,
+            resolution_step=16,
+            picture_step=16,
+            latent_channels=16,
+            defaults=_at(1024)
+            | _CALM
+            | {
+                "objective.timestep_sampling": "sigmoid",
+                "objective.flow_shift": 1.0,
+            },
         ),
     )
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.schema.architectures import ARCHITECTURES, SD
+from engine.schema.architectures import ARCHITECTURES, FLOW, SD
 from engine.schema.field import option
 from engine.schema.table import Table
 
@@ -33,7 +33,9 @@ class Merge(Table):
 class Model(Table):
     """The base model: files, prediction type, text length, precision."""
 
-    architecture: Literal["sd1", "sd2"] = option(
+    architecture: Literal[
+        "sd1", "sd2", "sdxl", "flux", "sd3", "lumina2", "hunyuan_image", "anima"
+    ] = option(
         "sd1",
         "Architecture",
         "The family of the base model. It decides which options there are.",
@@ -59,6 +61,92 @@ class Model(Table):
         path="model",
         extensions=MODEL_FILES,
         basic=True,
+    )
+    denoiser: str | None = option(
+        None,
+        "Picture model",
+        "Another picture model than the one in the base model: a file in its original layout, or a "
+        "folder. Leave empty if the base model is that file.",
+        empty="the one in the model",
+        section="Files",
+        path="model",
+        extensions=MODEL_FILES,
+        aliases=("dit", "transformer"),
+        applies_to=FLOW,
+    )
+    text_encoder: str | None = option(
+        None,
+        "Text encoder",
+        "A file or folder with the first text encoder, where the base model does not hold it.",
+        label_by={
+            "flux": "CLIP-L",
+            "sd3": "CLIP-L",
+            "lumina2": "Gemma 2",
+            "hunyuan_image": "Qwen2.5-VL",
+            "anima": "Qwen3",
+        },
+        empty="the one in the model",
+        section="Files",
+        path="model",
+        extensions=MODEL_FILES,
+        aliases=("clip_l", "gemma2", "qwen3"),
+        applies_to=FLOW,
+    )
+    text_encoder_2: str | None = option(
+        None,
+        "Text encoder 2",
+        "A file or folder with the second text encoder, where the base model does not hold it.",
+        label_by={"flux": "T5-XXL", "sd3": "OpenCLIP-G", "hunyuan_image": "ByT5"},
+        empty="the one in the model",
+        section="Files",
+        path="model",
+        extensions=MODEL_FILES,
+        aliases=("clip_g", "byt5"),
+        applies_to=("flux", "sd3", "hunyuan_image"),
+    )
+    text_encoder_3: str | None = option(
+        None,
+        "Text encoder 3",
+        "A file or folder with T5-XXL, in fp16, bf16 or fp8. SD3 works without it, at a loss for "
+        "long captions.",
+        label_by={"sd3": "T5-XXL"},
+        empty="the one in the model",
+        section="Files",
+        path="model",
+        extensions=MODEL_FILES,
+        aliases=("t5xxl",),
+        applies_to=("sd3",),
+    )
+    text_conditioner: str | None = option(
+        None,
+        "LLM adapter",
+        "The part between Qwen3 and the picture model, if it is not in the base model's file.",
+        empty="the one in the model",
+        section="Files",
+        path="model",
+        extensions=MODEL_FILES,
+        aliases=("llm_adapter_path",),
+        applies_to=("anima",),
+    )
+    tokenizer: str | None = option(
+        None,
+        "Tokenizer",
+        "A folder with the first text encoder's vocabulary, where neither the model nor the hub's "
+        "cache has it.",
+        empty="found by itself",
+        section="Files",
+        path="folder",
+        applies_to=("lumina2", "hunyuan_image", "anima"),
+    )
+    tokenizer_2: str | None = option(
+        None,
+        "T5 tokenizer",
+        "A folder with T5's vocabulary, if it is to be another than the usual one.",
+        empty="the usual one",
+        section="Files",
+        path="folder",
+        aliases=("t5_tokenizer_path",),
+        applies_to=("flux", "sd3", "anima"),
     )
     prediction: Literal["auto", "epsilon", "v"] = option(
         "auto",

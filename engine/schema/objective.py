@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.schema.architectures import UNET
+from engine.schema.architectures import FLOW, UNET
 from engine.schema.field import When, option
 from engine.schema.table import Table
 
 _V = When("model.prediction", not_equals=("epsilon",))
 _EPSILON = When("model.prediction", not_equals=("v",))
+_SHIFTED = When("objective.timestep_sampling", equals=("shift", "sigma"))
+_SIGMOID = When("objective.timestep_sampling", equals=("sigmoid", "shift", "flux_shift"))
+_TABLE = When("objective.timestep_sampling", equals=("sigma",))
 _HUBER = When("objective.loss", equals=("huber", "smooth_l1"))
 _OFFSET = When("objective.noise_offset", is_set=True)
 _MULTIRES = When("objective.multires_iterations", is_set=True)
@@ -83,6 +86,106 @@ class Objective(Table):
         applies_to=UNET,
         aliases=("v_pred_like_loss",),
         only_if=_EPSILON,
+    )
+    timestep_sampling: Literal[
+        "uniform", "sigmoid", "shift", "flux_shift", "nextdit_shift", "sigma"
+    ] = option(
+        "shift",
+        "Timestep sampling",
+        "Which noise levels are trained how often. Sigmoid prefers the middle; shift moves it to "
+        "noisier levels, flux_shift by the size of the picture; nextdit_shift is uniform moved by "
+        "size; sigma draws by the weighting below.",
+        section="Noise",
+        applies_to=FLOW,
+        basic=True,
+        choice_labels={
+            "uniform": "uniform",
+            "sigmoid": "sigmoid",
+            "shift": "sigmoid, shifted",
+            "flux_shift": "sigmoid, shifted by size",
+            "nextdit_shift": "uniform, shifted by size",
+            "sigma": "by the weighting, shifted",
+        },
+    )
+    flow_shift: float = option(
+        3.0,
+        "Flow shift",
+        "How far the noise levels are moved towards noise; 1 leaves them.",
+        gt=0,
+        le=100,
+        section="Noise",
+        applies_to=FLOW,
+        aliases=("discrete_flow_shift", "training_shift"),
+        only_if=_SHIFTED,
+    )
+    sigmoid_scale: float = option(
+        1.0,
+        "Sigmoid width",
+        "Larger spreads the noise levels from the middle to both ends.",
+        gt=0,
+        le=20,
+        section="Noise",
+        applies_to=FLOW,
+        only_if=_SIGMOID,
+    )
+    weighting: Literal["none", "uniform", "logit_normal", "mode", "sigma_sqrt", "cosmap"] = option(
+        "none",
+        "Weighting",
+        "logit_normal and mode say which noise levels the sampling 'sigma' draws; sigma_sqrt and "
+        "cosmap weigh the loss by noise level with any sampling.",
+        section="Weighting",
+        applies_to=FLOW,
+        aliases=("weighting_scheme",),
+    )
+    logit_mean: float = option(
+        0.0,
+        "Logit mean",
+        "Above 0 prefers noisy levels, below 0 clean ones.",
+        ge=-10,
+        le=10,
+        section="Weighting",
+        applies_to=FLOW,
+        only_if=(_TABLE, When("objective.weighting", equals=("logit_normal",))),
+    )
+    logit_std: float = option(
+        1.0,
+        "Logit width",
+        "Larger spreads the noise levels from the middle to both ends.",
+        gt=0,
+        le=10,
+        section="Weighting",
+        applies_to=FLOW,
+        only_if=(_TABLE, When("objective.weighting", equals=("logit_normal",))),
+    )
+    mode_scale: float = option(
+        1.29,
+        "Mode scale",
+        "How strongly the weighting 'mode' prefers the middle.",
+        ge=-1,
+        le=1.75,
+        section="Weighting",
+        applies_to=FLOW,
+        only_if=(_TABLE, When("objective.weighting", equals=("mode",))),
+    )
+    prediction_scaling: Literal["raw", "x0"] = option(
+        "raw",
+        "Loss about",
+        "The flow itself, or the clean picture it leads to: that counts noisy levels more, by the "
+        "square of the noise level.",
+        section="Weighting",
+        applies_to=("flux", "sd3"),
+        aliases=("model_prediction_type",),
+        choice_labels={"raw": "the flow", "x0": "the clean picture"},
+    )
+    guidance: float = option(
+        1.0,
+        "Guidance while training",
+        "The number told to FLUX dev in training. 1 is best for adapters; previews have their own.",
+        ge=0,
+        le=100,
+        section="Noise",
+        applies_to=("flux",),
+        aliases=("guidance_scale",),
     )
     timestep_min: int | None = option(
         None,

@@ -49,6 +49,10 @@ class Option:
         """The panel it belongs to: the top-level table."""
         return self.path.partition(".")[0]
 
+    def label(self, architecture: str) -> str:
+        """What the field is called in a job for this architecture."""
+        return self.hints.label_by.get(architecture, self.hints.label)
+
     def applies(self, architecture: str) -> bool:
         """Say whether the architecture has this option."""
         return not self.hints.applies_to or architecture in self.hints.applies_to

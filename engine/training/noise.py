@@ -16,8 +16,7 @@ from torch.nn import functional
 
 from engine.plan.keys import key
 from engine.schema.objective import Objective as Options
-
-TRAIN_TIMESTEPS = 1000
+from engine.training.levels import TRAIN_TIMESTEPS, draw_level
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,13 @@ class Noise:
         target: (b, c, h, w) float32, offset and multires included; the loss is about this.
         seen: (b, c, h, w) float32, mixed into the model's input; with input perturbation it is more
             than `target`.
-        timesteps: (b,) int64.
+        times: (b,) int64 timesteps of SD's schedule, or float32 noise levels σ of a flow model.
         masked: (b,) bool; False where this sample's mask is ignored.
     """
 
     target: Tensor
     seen: Tensor
-    timesteps: Tensor
+    times: Tensor
     masked: Tensor
 
 
@@ -56,30 +55,38 @@ def quantile_timesteps(options: Options, count: int) -> tuple[int, ...]:
 
 
 def draw_noise(
-    latents: Tensor, keys: Sequence[int], options: Options, timesteps: Tensor | None = None
+    latents: Tensor,
+    keys: Sequence[int],
+    options: Options,
+    times: Tensor | None = None,
+    *,
+    flow: bool = False,
 ) -> Noise:
-    """Draw for scaled latents (b, c, h, w), one key a sample; timesteps (b,) may be given."""
+    """Draw for scaled latents (b, c, h, w), one key a sample; times (b,) may be given."""
     if len(keys) != len(latents):
         raise ValueError(f"{len(latents)} samples need as many keys, not {len(keys)}")
     drawn = [
-        _draw_one(sample, torch.Generator().manual_seed(each), options)
+        _draw_one(sample, torch.Generator().manual_seed(each), options, flow)
         for sample, each in zip(latents.float().cpu(), keys, strict=True)
     ]
     device = latents.device
     return Noise(
         target=torch.stack([d[0] for d in drawn]).to(device),
         seen=torch.stack([d[1] for d in drawn]).to(device),
-        timesteps=torch.stack([d[2] for d in drawn]).to(device) if timesteps is None else timesteps,
+        times=torch.stack([d[2] for d in drawn]).to(device) if times is None else times,
         masked=torch.stack([d[3] for d in drawn]).to(device),
     )
 
 
 def _draw_one(
-    latent: Tensor, generator: torch.Generator, options: Options
+    latent: Tensor, generator: torch.Generator, options: Options, flow: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Target noise, seen noise, timestep and mask switch of one latent (c, h, w)."""
+    """Target noise, seen noise, time and mask switch of one latent (c, h, w)."""
     noise = torch.randn(latent.shape, generator=generator)
-    timestep = torch.randint(*timestep_range(options), (), generator=generator)
+    if flow:
+        time = torch.tensor(draw_level(options, (latent.shape[1], latent.shape[2]), generator))
+    else:
+        time = torch.randint(*timestep_range(options), (), generator=generator)
     masked = torch.rand((), generator=generator) >= options.mask_off_share
     if options.noise_offset:
         noise = noise + _offset(latent, generator, options)
@@ -91,7 +98,7 @@ def _draw_one(
         if options.input_perturbation_random:
             strength = strength * torch.rand((), generator=generator)
         seen = noise + strength * torch.randn(latent.shape, generator=generator)
-    return noise, seen, timestep, masked
+    return noise, seen, time, masked
 
 
 def _offset(latent: Tensor, generator: torch.Generator, options: Options) -> Tensor:
@@ -117,3 +124,8 @@ def _multires(noise: Tensor, generator: torch.Generator, options: Options) -> Te
         if 1 in size:
             break
     return noise / noise.std()
+
+
+def per_sample(values: Tensor) -> Tensor:
+    """(b,) → (b, 1, 1, 1)."""
+    return values[:, None, None, None]

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from torch.nn import Parameter
 
 from engine.architectures import load
-from engine.architectures.architecture import Part, TrainableModel
+from engine.architectures.architecture import Loading, Part, TrainableModel
 from engine.data.loader import Loader
 from engine.networks.groups import GroupSpec
 from engine.networks.network import Network
@@ -284,14 +284,16 @@ def _load(
 
     weights = precision if job.model.weights == "auto" else job.model.weights
     return load(
-        job.model.architecture,
-        job.model,
-        device=device.id,
-        dtype=PRECISIONS[weights],
-        offline=job.launch.offline,
-        report=report,
-        zero_terminal_snr=job.objective.zero_terminal_snr,
-        weighted_captions=job.dataset.weighted_captions,
+        Loading(
+            job.model.architecture,
+            job.model,
+            device=torch.device(device.id),
+            dtype=PRECISIONS[weights],
+            offline=job.launch.offline,
+            report=report,
+            zero_terminal_snr=job.objective.zero_terminal_snr,
+            weighted_captions=job.dataset.weighted_captions,
+        )
     )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from engine.plan.keys import key
+from engine.training.levels import TRAIN_TIMESTEPS
 from engine.training.noise import draw_noise, noise_keys
 from engine.training.objective import Prior
 
@@ -80,20 +81,24 @@ def update(session: Session, micros: Sequence[Batch], step: int, n: int) -> Upda
 def losses(session: Session, batch: Batch, timestep: int | None = None) -> Tensor:
     """The loss of each sample of a micro-batch (b,), float32; call it under autocast.
 
-    With `timestep` every sample is measured at that one instead of at its own, unweighted.
+    With `timestep` (σ·1000 for a flow model) every sample is measured at that one instead of at its
+    own, unweighted.
     """
     model, objective = session.model, session.objective
     latents = model.scale_latents(latents_of(session, batch))
-    text = text_of(session, batch)
-    timesteps = None
+    sizes = batch.sizes.to(latents.device)
+    text = {**text_of(session, batch), "sizes": sizes}
+    flow = model.prediction == "flow"
+    times = None
     epoch: int | str = batch.epoch
     samples = batch.noise_keys
     if timestep is not None:
-        timesteps = torch.full((len(latents),), timestep, device=latents.device)
+        times = torch.full((len(latents),), timestep, device=latents.device)
+        times = times / TRAIN_TIMESTEPS if flow else times
         epoch = "validation"  # each timestep has noise of its own, the same every time
         samples = [(f"{path}|{timestep}", repeat) for path, repeat in samples]
     keys = noise_keys(session.job.training.seed, epoch, samples)
-    noise = draw_noise(latents, keys, session.job.objective, timesteps)
+    noise = draw_noise(latents, keys, session.job.objective, times, flow=flow)
     mask = batch.mask.to(latents.device) if batch.mask is not None else None
     prior = None
     if timestep is None and bool(batch.preserve_prior.any()):
@@ -124,6 +129,7 @@ def _prior(session: Session, batch: Batch) -> Prior:
     if session.adapts_text and batch.text is None:
         with torch.no_grad(), without(session.network):
             text = session.model.encode_text(batch.captions)
+        text["sizes"] = batch.sizes.to(session.device.id)
     rows = batch.preserve_prior.to(session.device.id)
     return Prior(rows, lambda: without(session.network), text)
 

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from engine.plan.buckets import parse_resolution
 from engine.protocol import Validation
+from engine.schema.architectures import ARCHITECTURES
+from engine.training.levels import quantile_levels
 from engine.training.noise import quantile_timesteps
 from engine.training.update import losses
 
@@ -57,9 +60,7 @@ def validate(session: Session, measurements: Measurements) -> Validation:
     Raises:
         StopRun: if the person wants to stop.
     """
-    timesteps = measurements.timesteps or quantile_timesteps(
-        session.job.objective, session.job.training.validation_timesteps
-    )
+    timesteps = measurements.timesteps or _timesteps(session)
     total = (len(measurements.held_out) + len(measurements.probe)) * len(timesteps)
     found = _measure(session, measurements.held_out, timesteps, 0, total)
     done = len(measurements.held_out) * len(timesteps)
@@ -82,6 +83,16 @@ def validate(session: Session, measurements: Measurements) -> Validation:
         train_loss=_mean(probe.values()) if probe else None,
         pictures=len({path for path, _ in found}),
     )
+
+
+def _timesteps(session: Session) -> tuple[int, ...]:
+    """Fixed timesteps, or σ·1000 of a flow model, for pictures of the job's resolution."""
+    options, count = session.job.objective, session.job.training.validation_timesteps
+    if session.model.prediction != "flow":
+        return quantile_timesteps(options, count)
+    width, height = parse_resolution(session.job.dataset.resolution[0])
+    scale = ARCHITECTURES[session.job.model.architecture].latent_scale
+    return quantile_levels(options, (height // scale, width // scale), count)
 
 
 def _measure(

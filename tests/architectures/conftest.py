@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from engine.architectures import load
+from engine.architectures.architecture import Loading
 from engine.architectures.sd import SdModel
 from engine.schema.model import Model
 from tests.tiny import Layout, make_sd1
@@ -56,7 +57,7 @@ def loaded(tiny: Make) -> Load:
     ) -> SdModel:
         path = tiny(layout, architecture=architecture, **(made or {}))
         job = Model(architecture=architecture, path=str(path), **options)  # pyright: ignore[reportArgumentType]
-        model = load(architecture, job, device="cpu", dtype=dtype, **(how or {}))
+        model = load(Loading(architecture, job, torch.device("cpu"), dtype, **(how or {})))
         assert isinstance(model, SdModel)
         return model
 

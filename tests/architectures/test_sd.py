@@ -60,7 +60,7 @@ def test_latents_that_are_not_finite_are_an_error(loaded: Load) -> None:
 
 def test_large_pictures_go_through_in_tiles(loaded: Load) -> None:
     model = loaded()
-    model._set_tiling(1537)
+    model.pictures._set_tiling(1537)
     assert model.vae.use_tiling
     model.encode_pictures(pixels(1))
     assert not model.vae.use_tiling

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.architectures import load
-from engine.architectures.architecture import ModelProblem
+from engine.architectures.architecture import Loading, ModelProblem
 from engine.schema.model import Merge, Model
 from tests.architectures.conftest import Load, Make
 from tests.tiny import named_tensors, tiny_modules
@@ -19,7 +19,7 @@ from tests.tiny import named_tensors, tiny_modules
 
 def load_path(path: Path | str, architecture: str = "sd1", **options: Any) -> Any:
     job = Model(architecture=architecture, path=str(path), **options)  # pyright: ignore[reportArgumentType]
-    return load(architecture, job, device="cpu", dtype=torch.float32)
+    return load(Loading(architecture, job, torch.device("cpu"), torch.float32))
 
 
 def test_every_layout_gives_a_frozen_model_in_eval_mode(loaded: Load) -> None:
@@ -73,7 +73,7 @@ def test_parts_are_reported_and_loading_can_be_stopped(tiny: Make) -> None:
 
     job = Model(path=str(tiny()))
     with pytest.raises(KeyboardInterrupt):
-        load("sd1", job, device="cpu", dtype=torch.float32, report=stop_at_vae)
+        load(Loading("sd1", job, torch.device("cpu"), torch.float32, report=stop_at_vae))
     assert [done for _, done, _ in seen] == [0, 1, 2]
 
 
@@ -178,14 +178,14 @@ def test_a_hub_id_is_downloaded_only_if_allowed(
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     job = Model(path="someone/tiny")
     with pytest.raises(ModelProblem, match="hub's cache"):
-        load("sd1", job, device="cpu", dtype=torch.float32)
+        load(Loading("sd1", job, torch.device("cpu"), torch.float32))
     assert asked == []
-    load("sd1", job, device="cpu", dtype=torch.float32, offline=False)
+    load(Loading("sd1", job, torch.device("cpu"), torch.float32, offline=False))
     assert asked[0][0] == "someone/tiny"
     assert "unet/*.safetensors" in asked[0][1]
     gone = Model(path="someone/gone")
     with pytest.raises(ModelProblem, match="could not be downloaded: no such repository"):
-        load("sd1", gone, device="cpu", dtype=torch.float32, offline=False)
+        load(Loading("sd1", gone, torch.device("cpu"), torch.float32, offline=False))
 
 
 def test_an_old_unzipped_checkpoint_loads(tiny: Make, tmp_path: Path) -> None:

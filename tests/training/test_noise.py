@@ -37,7 +37,7 @@ def test_a_samples_noise_does_not_depend_on_its_batch() -> None:
     whole = draw_noise(latents(), keys(4), chosen)
     for i in range(4):
         alone = draw_noise(latents()[i : i + 1], keys(4)[i : i + 1], chosen)
-        for name in ("target", "seen", "timesteps", "masked"):
+        for name in ("target", "seen", "times", "masked"):
             assert torch.equal(getattr(alone, name)[0], getattr(whole, name)[i]), name
 
 
@@ -53,7 +53,7 @@ def test_global_random_state_neither_matters_nor_changes() -> None:
 def test_later_options_leave_timesteps_alone() -> None:
     plain = draw_noise(latents(), keys(4), options())
     rich = draw_noise(latents(), keys(4), options(noise_offset=0.1, multires_iterations=2))
-    assert torch.equal(plain.timesteps, rich.timesteps)
+    assert torch.equal(plain.times, rich.times)
     assert not torch.equal(plain.target, rich.target)
     assert torch.equal(plain.target, plain.seen)
 
@@ -66,10 +66,10 @@ def test_keys_and_samples_must_match() -> None:
 def test_timesteps_stay_in_their_range() -> None:
     """training-sd-flux 9, check 19."""
     small = torch.zeros(4000, 1, 1, 1)
-    every = draw_noise(small, range(4000), options()).timesteps
+    every = draw_noise(small, range(4000), options()).times
     assert every.min() >= 0
     assert every.max() == 999  # 4000 draws of 1000 miss it once in 50 keys; these do not
-    some = draw_noise(small, range(4000), options(timestep_min=200, timestep_max=400)).timesteps
+    some = draw_noise(small, range(4000), options(timestep_min=200, timestep_max=400)).times
     assert (some.min(), some.max()) == (200, 399)
     assert abs(some.float().mean() - 299.5) < 3
 
@@ -77,7 +77,7 @@ def test_timesteps_stay_in_their_range() -> None:
 def test_timesteps_can_be_given() -> None:
     given = torch.tensor([1, 2, 3, 4])
     noise = draw_noise(latents(), keys(4), options(), given)
-    assert torch.equal(noise.timesteps, given)
+    assert torch.equal(noise.times, given)
     assert torch.equal(noise.target, draw_noise(latents(), keys(4), options()).target)
 
 

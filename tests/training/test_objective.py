@@ -12,8 +12,9 @@ from torch import Tensor
 from engine.architectures.architecture import Prediction
 from engine.schema.objective import Objective as Options
 from engine.schema.problem import JobError
+from engine.training.discrete import alphas_cumprod
 from engine.training.noise import Noise
-from engine.training.objective import Objective, Prior, alphas_cumprod, check_objective
+from engine.training.objective import Objective, Prior, check_objective
 
 
 def objective(prediction: Prediction = "epsilon", zero: bool = False, **values: Any) -> Objective:
@@ -60,7 +61,7 @@ def loss(chosen: Objective, answer: Any, noise: Noise, **extra: Any) -> Tensor:
 
 def test_snr_of_sds_schedule() -> None:
     """training-sd-flux 9, check 14."""
-    snr = objective().snr
+    snr = objective().process.snr
     assert snr[0].item() == pytest.approx(1175.44, rel=1e-4)
     assert snr[500].item() == pytest.approx(0.38185, rel=1e-4)
     assert snr[999].item() == pytest.approx(0.0046819, rel=1e-4)
@@ -72,8 +73,8 @@ def test_zero_terminal_schedule() -> None:
     assert alphas[999] == 0
     assert alphas[0].item() == pytest.approx(0.99915, abs=1e-5)
     assert alphas[500].item() == pytest.approx(0.24102, abs=1e-5)
-    assert torch.equal(objective("v", zero_terminal_snr=True).alphas, alphas)
-    assert torch.equal(objective("v", zero=True).alphas, alphas)
+    assert torch.equal(objective("v", zero_terminal_snr=True).process.alphas, alphas)
+    assert torch.equal(objective("v", zero=True).process.alphas, alphas)
 
 
 @pytest.mark.parametrize("zero", [False, True])
@@ -85,11 +86,11 @@ def test_mixing_and_velocity_are_the_librarys(zero: bool) -> None:
         rescale_betas_zero_snr=zero,
     )  # fmt: skip
     chosen = objective("v", zero)
-    steps: Any = noise.timesteps
+    steps: Any = noise.times
     mixed = library.add_noise(latents, noise.target, steps)
-    assert torch.allclose(chosen.noisy(latents, noise), mixed, atol=1e-6)
+    assert torch.allclose(chosen.process.noisy(latents, noise), mixed, atol=1e-6)
     velocity = library.get_velocity(latents, noise.target, steps)
-    assert torch.allclose(chosen.target(latents, noise), velocity, atol=1e-6)
+    assert torch.allclose(chosen.process.target(latents, noise), velocity, atol=1e-6)
 
 
 def test_pure_noise_at_the_end_of_a_zero_terminal_schedule() -> None:
@@ -97,19 +98,19 @@ def test_pure_noise_at_the_end_of_a_zero_terminal_schedule() -> None:
     noise = noise_at([999])
     latents = latents_like(noise)
     chosen = objective("v", zero=True)
-    assert torch.equal(chosen.noisy(latents, noise), noise.target)
-    assert torch.equal(chosen.target(latents, noise), -latents)
+    assert torch.equal(chosen.process.noisy(latents, noise), noise.target)
+    assert torch.equal(chosen.process.target(latents, noise), -latents)
 
 
 def test_perturbed_noise_is_mixed_and_clean_noise_is_the_target() -> None:
     base = noise_at([300])
-    noise = Noise(base.target, base.target + 1, base.timesteps, base.masked)
+    noise = Noise(base.target, base.target + 1, base.times, base.masked)
     latents = latents_like(noise)
     chosen = objective()
-    shift = (1 - chosen.alphas[300]).sqrt()
-    difference = chosen.noisy(latents, noise) - chosen.noisy(latents, base)
+    shift = (1 - chosen.process.alphas[300]).sqrt()
+    difference = chosen.process.noisy(latents, noise) - chosen.process.noisy(latents, base)
     assert torch.allclose(difference, shift.expand_as(difference), atol=1e-6)
-    assert torch.equal(chosen.target(latents, noise), base.target)
+    assert torch.equal(chosen.process.target(latents, noise), base.target)
 
 
 # Weights: the table is replaced by the SNRs that the checks name.
@@ -117,8 +118,8 @@ def test_perturbed_noise_is_mixed_and_clean_noise_is_the_target() -> None:
 
 def weights(prediction: Prediction, snr: list[float], **values: Any) -> list[float]:
     chosen = objective(prediction, **values)
-    chosen.snr = torch.tensor(snr)
-    return chosen.weight(torch.arange(len(snr))).tolist()
+    chosen.process.snr = torch.tensor(snr)
+    return chosen.process.weight(torch.arange(len(snr))).tolist()
 
 
 def test_min_snr() -> None:
@@ -176,22 +177,26 @@ def test_huber_reference_values() -> None:
 def test_huber_schedules() -> None:
     """training-sd-flux 9, check 17."""
     steps = torch.tensor([0, 500, 999])
-    snr = objective(loss="huber").huber_bend(steps).tolist()
+    snr = objective(loss="huber").process.huber_bend(steps).tolist()
     assert snr == pytest.approx([0.94971, 0.23128, 0.10369], abs=1e-5)
-    exponential = objective(loss="huber", huber_schedule="exponential").huber_bend(steps).tolist()
+    exponential = (
+        objective(loss="huber", huber_schedule="exponential").process.huber_bend(steps).tolist()
+    )
     assert exponential == pytest.approx([1.0, 0.31623, 0.10023], abs=1e-5)
     scaled = objective(loss="huber", huber_schedule="exponential", huber_scale=2.0)
-    assert scaled.huber_bend(steps).tolist() == pytest.approx([2 * e for e in exponential])
+    assert scaled.process.huber_bend(steps).tolist() == pytest.approx([2 * e for e in exponential])
     constant = objective(loss="huber", huber_schedule="constant", huber_scale=2.0)
-    assert constant.huber_bend(steps).tolist() == pytest.approx([0.2] * 3)
-    assert objective("v", True, loss="huber").huber_bend(steps)[2].item() == pytest.approx(0.1)
+    assert constant.process.huber_bend(steps).tolist() == pytest.approx([0.2] * 3)
+    assert objective("v", True, loss="huber").process.huber_bend(steps)[2].item() == pytest.approx(
+        0.1
+    )
 
 
 def test_a_perfect_answer_has_no_loss() -> None:
     noise = noise_at([10, 700])
     for prediction in ("epsilon", "v"):
         chosen = objective(prediction)
-        target = chosen.target(latents_like(noise), noise)
+        target = chosen.process.target(latents_like(noise), noise)
         assert loss(chosen, lambda *_, t=target: t, noise).tolist() == [0, 0]
 
 
@@ -216,7 +221,7 @@ def test_sample_weights_multiply() -> None:
 def unit_loss(mask: Tensor, masked: bool = True, **values: Any) -> list[float]:
     """The loss where every element's own is 1."""
     base = noise_at([100])
-    noise = Noise(base.target, base.seen, base.timesteps, torch.tensor([masked]))
+    noise = Noise(base.target, base.seen, base.times, torch.tensor([masked]))
     return loss(objective(**values), lambda *_: noise.target + 1, noise, mask=mask).tolist()
 
 
