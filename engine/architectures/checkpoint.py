@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.architectures.architecture import ModelProblem
+from engine.architectures.scaled_fp8 import is_beside, scales_among, unscaled
 from engine.plan.header import FileProblem, read_header
 
 _DTYPES = {
@@ -28,11 +29,15 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file's tensors by name: their shapes now, their values on demand."""
+    """A file's tensors by name: their shapes now, their values on demand.
+
+    Eight-bit weights with a scale beside them are read as what they mean; `shapes` lists no scales.
+    """
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]
     _read: Callable[[str], Tensor] = field(repr=False)
+    _scales: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def read(self, names: Mapping[str, str], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
         """Read tensors, {name in the file: name to give}; floating ones are cast to `dtype`.
@@ -42,10 +47,23 @@ class Checkpoint:
         """
         tensors = {}
         for stored, given in names.items():
-            tensor = self._read(stored)
+            tensor = self._read_whole(stored)
             cast = dtype is not None and tensor.is_floating_point()
             tensors[given] = tensor.to(dtype) if cast else tensor
         return tensors
+
+    def _read_whole(self, name: str) -> Tensor:
+        tensor = self._read(name)
+        scale = self._scales.get(name)
+        if scale is None:
+            return tensor
+        try:
+            return unscaled(tensor, self._read(scale))
+        except ValueError as error:
+            raise ModelProblem(
+                f"{self.path.name} is quantized in a way that Graft cannot read ({error}).",
+                "Use the file in fp8, bf16 or fp16.",
+            ) from None
 
     def below(self, prefix: str) -> dict[str, str]:
         """All names that begin with `prefix`, and the same without it."""
@@ -85,8 +103,8 @@ def _open_safetensors(path: Path, field: str) -> Checkpoint:
                 raise ModelProblem(f"{path.name} ends too early.", "Download it again.", field)
         return raw.view(dtype).reshape(info.shape)
 
-    shapes = {name: info.shape for name, info in header.entries.items()}
-    return Checkpoint(path, shapes, read)
+    shapes = {n: info.shape for n, info in header.entries.items() if not is_beside(n)}
+    return Checkpoint(path, shapes, read, scales_among(header.entries))
 
 
 def _read_into(file: Any, target: memoryview) -> int:
