@@ -10,7 +10,11 @@ from torch import nn
 
 from engine.networks.problem import AdapterProblem
 from engine.plan.sites import SHAPES, ModelShape
-from engine.plan.sites.sd import sd_shape
+from engine.plan.sites.sd import SdShape, sd_shape
+from engine.plan.sites.sd3 import sd3_shape
+
+READERS = {"sd3": sd3_shape}
+"""Architecture → what reads its shape off the configs of the components by role."""
 
 
 def shape_of(architecture: str, components: Mapping[str, nn.Module]) -> ModelShape:
@@ -26,6 +30,13 @@ def shape_of(architecture: str, components: Mapping[str, nn.Module]) -> ModelSha
         raise AdapterProblem(
             f"'{architecture}' is no architecture Graft knows; there are {', '.join(SHAPES)}."
         )
+    if architecture in READERS:
+        configs = {role: _config(model) for role, model in components.items()}
+        try:
+            return READERS[architecture](configs)
+        except (KeyError, ValueError) as error:
+            raise AdapterProblem(f"This is no {architecture} model: {error}.") from None
+    assert isinstance(published, SdShape)
     denoiser, text = components.get("denoiser"), components.get("text_encoder")
     if denoiser is None:
         if text is None:

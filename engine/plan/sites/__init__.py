@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from engine.plan.site import Site
 from engine.plan.sites.sd import SD1, SD2, SdShape, sd_sites
+from engine.plan.sites.sd3 import SD3_MEDIUM, Sd3Shape, sd3_sites
 
-ModelShape = SdShape
+ModelShape = SdShape | Sd3Shape
 """The few numbers that decide a model's sites; one dataclass for each family of architectures."""
 
-SHAPES: dict[str, ModelShape] = {"sd1": SD1, "sd2": SD2}
+SHAPES: dict[str, ModelShape] = {"sd1": SD1, "sd2": SD2, "sd3": SD3_MEDIUM}
 """The published sizes."""
+
+TABLES: dict[type, Callable[[Any], tuple[Site, ...]]] = {SdShape: sd_sites, Sd3Shape: sd3_sites}
+"""The kind of shape → the rules that make sites of it."""
 
 
 @lru_cache(maxsize=16)
@@ -21,4 +27,5 @@ def sites_of(architecture: str, shape: ModelShape | None = None) -> tuple[Site, 
     Raises:
         KeyError: for an architecture without a table.
     """
-    return sd_sites(shape or SHAPES[architecture])
+    known = shape or SHAPES[architecture]
+    return TABLES[type(known)](known)

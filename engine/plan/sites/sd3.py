@@ -8,7 +8,7 @@ last context block and of the final layer is stored there with its halves swappe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.plan.site import HostKind, Segment, Site
@@ -69,34 +69,39 @@ VARIANTS = {"medium": SD3_MEDIUM, "3.5-medium": SD35_MEDIUM, "3.5-large": SD35_L
 """The published sizes by the variant's name."""
 
 
-def sd3_shape(
-    transformer: Mapping[str, Any],
-    clip_l: Mapping[str, Any] | None = None,
-    clip_g: Mapping[str, Any] | None = None,
-    t5: Mapping[str, Any] | None = None,
-) -> Sd3Shape:
-    """Read the shape off the configs of the libraries' models; what is absent counts as published.
+def sd3_shape(configs: Mapping[str, Mapping[str, Any]]) -> Sd3Shape:
+    """Read the shape off the libraries' configs by role; what is absent counts as published.
 
     Raises:
         ValueError: if the transformer is not built as SD3's.
     """
-    if transformer.get("patch_size", PATCH) != PATCH:
+    shape = SD3_MEDIUM
+    if "denoiser" in configs:
+        shape = _transformer_shape(configs["denoiser"])
+    if "text_encoder" in configs:
+        shape = replace(shape, clip_l=clip_size(configs["text_encoder"]))
+    if "text_encoder_2" in configs:
+        shape = replace(shape, clip_g=clip_size(configs["text_encoder_2"]))
+    if "text_encoder_3" in configs:
+        shape = replace(shape, t5=t5_size(configs["text_encoder_3"]))
+    return shape
+
+
+def _transformer_shape(config: Mapping[str, Any]) -> Sd3Shape:
+    if config.get("patch_size", PATCH) != PATCH:
         raise ValueError(f"its patches are not {PATCH} latents wide")
-    width = int(transformer["num_attention_heads"]) * int(transformer["attention_head_dim"])
-    if int(transformer["caption_projection_dim"]) != width:
+    width = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
+    if int(config["caption_projection_dim"]) != width:
         raise ValueError("its text and its picture tokens differ in width")
     return Sd3Shape(
         width=width,
-        layers=int(transformer["num_layers"]),
-        dual=tuple(int(i) for i in transformer.get("dual_attention_layers") or ()),
-        normalized=transformer.get("qk_norm") is not None,
-        context_width=int(transformer["joint_attention_dim"]),
-        pooled_width=int(transformer["pooled_projection_dim"]),
-        latent_channels=int(transformer.get("in_channels", 16)),
-        position_side=int(transformer["pos_embed_max_size"]),
-        clip_l=clip_size(clip_l) if clip_l is not None else CLIP_L,
-        clip_g=clip_size(clip_g) if clip_g is not None else CLIP_G,
-        t5=t5_size(t5) if t5 is not None else T5_XXL,
+        layers=int(config["num_layers"]),
+        dual=tuple(int(i) for i in config.get("dual_attention_layers") or ()),
+        normalized=config.get("qk_norm") is not None,
+        context_width=int(config["joint_attention_dim"]),
+        pooled_width=int(config["pooled_projection_dim"]),
+        latent_channels=int(config.get("in_channels", 16)),
+        position_side=int(config["pos_embed_max_size"]),
     )
 
 
