@@ -59,7 +59,7 @@ class TrainingViews(QObject):
     def _connect(self) -> None:
         runs, panel, progress = self.runs, self.panel, self.progress
         runs.shown_changed.connect(self._show)
-        runs.run_started.connect(lambda _: self.page_asked.emit("progress"))
+        runs.run_started.connect(self._on_run_started)
         runs.trouble.connect(self.trouble)
         panel.page_asked.connect(self._on_page_asked)
         panel.field_asked.connect(self.field_asked)
@@ -79,6 +79,9 @@ class TrainingViews(QObject):
         self.progress.set_run(run)
         self.samples.set_run(run)
         self.log.set_run(run)
+
+    def _on_run_started(self, _run: RunModel) -> None:
+        self.page_asked.emit("progress")
 
     def _on_page_asked(self, key: str) -> None:
         self.page_asked.emit(key)

@@ -112,8 +112,8 @@ class MainWindow(QMainWindow):
         document.replaced.connect(self._on_replaced)
         document.problems_changed.connect(self._refresh_standing)
         document.file_changed.connect(self._refresh_title)
-        self.session.saved.connect(lambda _: self._refresh_title())
-        self.session.failed.connect(lambda words: self.say(words, trouble=True))
+        self.session.saved.connect(self._refresh_title)
+        self.session.failed.connect(self.say_trouble)
         self.plan_model.changed.connect(self._on_plan)
         bar.architecture_chosen.connect(self.choose_architecture)
         bar.preset_chosen.connect(self.load_preset)
@@ -138,6 +138,10 @@ class MainWindow(QMainWindow):
     def say(self, words: str, *, trouble: bool = False) -> None:
         """Tell something that needs no act."""
         self.work.toast.say(words, trouble=trouble)
+
+    def say_trouble(self, words: str) -> None:
+        """Tell what went wrong."""
+        self.say(words, trouble=True)
 
     # -- what is shown ---------------------------------------------------------------------
 
@@ -180,7 +184,7 @@ class MainWindow(QMainWindow):
         first = str(folders[0].get("path", "")) if folders else ""
         return Path(first).name if first else self.tr("New job")
 
-    def _refresh_title(self) -> None:
+    def _refresh_title(self, _saved_at: float = 0.0) -> None:
         name, document = self.job_name(), self.document
         if document.path is not None and document.is_dirty:
             self.title_row.show_job(name, self.tr("changed, not saved to its file"))

@@ -87,7 +87,7 @@ class LossPlots(pg.GraphicsLayoutWidget):
         self._cut_timer = QTimer(self, interval=16, singleShot=True)
         self._cut_timer.timeout.connect(self.redraw)
         box = self.loss_plot.getViewBox()
-        box.sigXRangeChanged.connect(lambda *_: self._cut_timer.start())
+        box.sigXRangeChanged.connect(self._cut_soon)
         scene: Any = self.scene()
         scene.sigMouseMoved.connect(self._on_mouse_moved)
         theme.switch().changed.connect(self.restyle)
@@ -153,6 +153,9 @@ class LossPlots(pg.GraphicsLayoutWidget):
         self.redraw_loss()
         if not self._rest_timer.isActive():
             self._rest_timer.start()
+
+    def _cut_soon(self, *_: object) -> None:
+        self._cut_timer.start()
 
     def redraw_loss(self) -> None:
         """Draw the training loss, raw and smoothed, as it is now."""

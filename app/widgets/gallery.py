@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shiboken6
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QPainter, QPainterPath, QPen, QResizeEvent, QTextOption
 from PySide6.QtWidgets import (
@@ -79,7 +78,7 @@ class Gallery(QWidget):
         layout.addWidget(self.frozen)
         layout.addWidget(self.table, 1)
         grid.modelReset.connect(self._lay_out)
-        thumbnails.ready.connect(lambda _: self._repaint())
+        thumbnails.ready.connect(self._repaint)  # bound: it ends with this widget
         self.set_side(96)
 
     def set_side(self, side: int) -> None:
@@ -154,9 +153,7 @@ class Gallery(QWidget):
         if sample is not None:
             getattr(self, what).emit(sample.prompt_index, sample.step)
 
-    def _repaint(self) -> None:
-        if not shiboken6.isValid(self):
-            return  # a theme change after the page is gone
+    def _repaint(self, _path: str = "") -> None:
         self.frozen.viewport().update()
         self.table.viewport().update()
 
