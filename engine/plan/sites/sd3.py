@@ -143,9 +143,7 @@ def _context_block(shape: Sd3Shape, block: int) -> Iterator[Site]:
     yield _linear(
         f"{here}.attn.proj", f"{there}.attn.to_add_out", width, width, "context_attn", block, tokens
     )
-    yield from _mlp(
-        f"{here}.mlp", f"{there}.ff_context.net", width, "context_mlp", block, tokens
-    )
+    yield from _mlp(f"{here}.mlp", f"{there}.ff_context.net", width, "context_mlp", block, tokens)
     yield _linear(*modulation, 6 * width, width, "context_mod", block, 1)
 
 
@@ -171,9 +169,7 @@ def _picture_block(shape: Sd3Shape, block: int) -> Iterator[Site]:
     )
 
 
-def _mlp(
-    here: str, there: str, width: int, family: str, block: int, tokens: int
-) -> Iterator[Site]:
+def _mlp(here: str, there: str, width: int, family: str, block: int, tokens: int) -> Iterator[Site]:
     yield _linear(f"{here}.fc1", f"{there}.0.proj", 4 * width, width, family, block, tokens)
     yield _linear(f"{here}.fc2", f"{there}.2", width, 4 * width, family, block, tokens)
 
