@@ -10,10 +10,11 @@ from torch import nn
 
 from engine.networks.problem import AdapterProblem
 from engine.plan.sites import SHAPES, ModelShape
+from engine.plan.sites.hunyuan_image import hunyuan_image_shape
 from engine.plan.sites.sd import SdShape, sd_shape
 from engine.plan.sites.sd3 import sd3_shape
 
-READERS = {"sd3": sd3_shape}
+READERS = {"sd3": sd3_shape, "hunyuan_image": hunyuan_image_shape}
 """Architecture → what reads its shape off the configs of the components by role."""
 
 

@@ -1,0 +1,145 @@
+"""Sites of HunyuanImage-2.1: double-stream and single-stream blocks; its encoders are not trained.
+
+Names in the file follow sd-scripts' spelling of the original layout, where q, k and v are one layer
+(spec: networks 3.7). `Site.block` counts the double blocks and then the single ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.plan.site import Segment, Site
+
+TEXT_TOKENS = 256  # of a long caption, for estimates
+
+
+@dataclass(frozen=True)
+class HunyuanImageShape:
+    """What decides the sites of a HunyuanImage model; the defaults are the published 2.1.
+
+    Attributes:
+        width: of a token, picture's and text's alike.
+        mlp: width inside the feed-forward parts.
+        double, single: how many blocks there are of either kind.
+        text_width: of a token of Qwen2.5-VL.
+        glyph_width: of a token of ByT5.
+        latent_channels: of the VAE.
+        latent_side: of the latent at 1024 pixels; it only counts tokens for estimates.
+    """
+
+    width: int = 3584
+    mlp: int = 14336
+    double: int = 20
+    single: int = 40
+    text_width: int = 3584
+    glyph_width: int = 1472
+    latent_channels: int = 64
+    latent_side: int = 32
+
+
+HUNYUAN_IMAGE = HunyuanImageShape()
+
+
+def hunyuan_image_shape(configs: Mapping[str, Mapping[str, Any]]) -> HunyuanImageShape:
+    """Read the shape off the libraries' configs by role; without a denoiser it is the published.
+
+    Raises:
+        ValueError: if the transformer is the distilled model, the refiner, or another one.
+    """
+    config = configs.get("denoiser")
+    if config is None:
+        return HUNYUAN_IMAGE
+    if config.get("use_meanflow") or config.get("guidance_embeds"):
+        raise ValueError("it is the distilled model, which is not made to be trained")
+    if len(config.get("patch_size", (1, 1))) != 2:
+        raise ValueError("it is the refiner, which only improves finished pictures")
+    if config.get("text_embed_2_dim") is None:
+        raise ValueError("it has no input for glyphs, which HunyuanImage-2.1 has")
+    width = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
+    return HunyuanImageShape(
+        width=width,
+        mlp=int(width * float(config.get("mlp_ratio", 4.0))),
+        double=int(config["num_layers"]),
+        single=int(config["num_single_layers"]),
+        text_width=int(config["text_embed_dim"]),
+        glyph_width=int(config["text_embed_2_dim"]),
+        latent_channels=int(config["in_channels"]),
+    )
+
+
+def hunyuan_image_sites(shape: HunyuanImageShape) -> tuple[Site, ...]:
+    """All sites in the order of the blocks; all are trained by default."""
+    sites: list[Site] = []
+    for block in range(shape.double):
+        sites += _double(shape, block)
+    for block in range(shape.single):
+        sites += _single(shape, block)
+    return tuple(sites)
+
+
+def _double(shape: HunyuanImageShape, block: int) -> Iterator[Site]:
+    """The ten layers of a block with one stream for the picture and one for the text."""
+    width, mlp, picture = shape.width, shape.mlp, shape.latent_side**2
+    here = f"transformer_blocks.{block}"
+    streams = (
+        ("img", "norm1", ("to_q", "to_k", "to_v"), "to_out.0", "ff", picture),
+        ("txt", "norm1_context", ("add_q_proj", "add_k_proj", "add_v_proj"), "to_add_out",
+         "ff_context", TEXT_TOKENS),
+    )  # fmt: skip
+    for stream, norm, qkv, out, ff, tokens in streams:
+        original = f"double_blocks.{block}.{stream}"
+        inputs = [(f"{here}.attn.{part}", width) for part in qkv]
+        yield _site(f"{original}_mod.linear", [(f"{here}.{norm}.linear", 6 * width)],
+                    width, f"{stream}_mod", block, 1)  # fmt: skip
+        yield _site(f"{original}_attn_qkv", inputs, width, f"{stream}_attn", block, tokens)
+        yield _site(f"{original}_attn_proj", [(f"{here}.attn.{out}", width)],
+                    width, f"{stream}_attn", block, tokens)  # fmt: skip
+        yield _site(f"{original}_mlp.fc1", [(f"{here}.{ff}.net.0.proj", mlp)],
+                    width, f"{stream}_mlp", block, tokens)  # fmt: skip
+        yield _site(f"{original}_mlp.fc2", [(f"{here}.{ff}.net.2", width)],
+                    mlp, f"{stream}_mlp", block, tokens)  # fmt: skip
+
+
+def _single(shape: HunyuanImageShape, block: int) -> Iterator[Site]:
+    """The three layers of a block whose one stream holds picture and text."""
+    width, mlp = shape.width, shape.mlp
+    tokens = shape.latent_side**2 + TEXT_TOKENS
+    number = shape.double + block
+    here, original = f"single_transformer_blocks.{block}", f"single_blocks.{block}"
+    inputs = [(f"{here}.attn.{part}", width) for part in ("to_q", "to_k", "to_v")]
+    inputs.append((f"{here}.proj_mlp", mlp))
+    yield _site(f"{original}.linear1", inputs, width, "single", number, tokens)
+    yield _site(f"{original}.linear2", [(f"{here}.proj_out", width)],
+                width + mlp, "single", number, tokens)  # fmt: skip
+    yield _site(f"{original}.modulation.linear", [(f"{here}.norm.linear", 3 * width)],
+                width, "single_mod", number, 1)  # fmt: skip
+
+
+def _site(
+    original: str,
+    modules: list[tuple[str, int]],
+    columns: int,
+    family: str,
+    block: int,
+    tokens: int,
+) -> Site:
+    """One layer of the original, made of the modules (path, rows) one below the other."""
+    segments: list[Segment] = []
+    start = 0
+    for module, rows in modules:
+        segments.append(Segment(module, (0, rows), (start, start + rows)))
+        start += rows
+    return Site(
+        name=f"lora_unet_{original.replace('.', '_')}",
+        component="denoiser",
+        kind="linear",
+        rows=start,
+        columns=columns,
+        segments=tuple(segments),
+        family=family,
+        block=block,
+        original=original,
+        tokens=tokens,
+    )
