@@ -81,7 +81,7 @@ def test_what_is_left_without_a_family(family: str, left: int) -> None:
 
 
 def test_the_second_attention_counts_as_the_pictures_attention() -> None:
-    """networks 9, check 20: x_attn at 0 leaves 189 of SD3.5-medium; its first four blocks have 48."""
+    """networks 9, check 20: x_attn at 0 leaves 189 of SD3.5-medium; four blocks have 48."""
     sites = [s for s in of_denoiser(SD35_MEDIUM) if s.default]
     assert sum(s.family != "x_attn" for s in sites) == 189
     assert sum(s.block in range(4) for s in sites) == 48
