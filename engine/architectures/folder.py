@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from transformers import CLIPTextModel
 
 from engine.architectures.architecture import ModelProblem
 from engine.plan.detect import hub_folder, is_hub_id
@@ -92,25 +91,6 @@ def load_vae(folder: Path, dtype: torch.dtype, field: str = "model.path") -> Aut
     return vae
 
 
-def load_text_encoder(folder: Path, dtype: torch.dtype) -> CLIPTextModel:
-    """Load the text encoder.
-
-    Raises:
-        ModelProblem: if its files are missing or broken.
-    """
-    part = folder / "text_encoder"
-    try:
-        model, info = CLIPTextModel.from_pretrained(
-            str(part), dtype=dtype, local_files_only=True, output_loading_info=True,
-            variant=_variant(part, "model"),
-        )  # pyright: ignore[reportGeneralTypeIssues]  # fmt: skip
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _unreadable(folder, "text_encoder", error) from None
-    if info["missing_keys"]:
-        raise _incomplete(folder, "text_encoder", info["missing_keys"])
-    return model
-
-
 def scheduler_config(folder: Path) -> dict[str, Any]:
     """What the folder says of its noise schedule; empty if it says nothing.
 
@@ -136,16 +116,16 @@ def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, field: str = "m
     try:
         model, info = cls.from_pretrained(
             str(where), torch_dtype=dtype, local_files_only=True, output_loading_info=True,
-            variant=_variant(where, "diffusion_pytorch_model"),
+            variant=variant_of(where, "diffusion_pytorch_model"),
         )  # fmt: skip
     except (OSError, ValueError, RuntimeError) as error:
-        raise _unreadable(folder, part, error, field) from None
+        raise unreadable(folder, part, error, field) from None
     if info["missing_keys"]:
-        raise _incomplete(folder, part, info["missing_keys"], field)
+        raise incomplete(folder, part, info["missing_keys"], field)
     return model.eval()
 
 
-def _variant(folder: Path, stem: str) -> str | None:
+def variant_of(folder: Path, stem: str) -> str | None:
     """None where the plain weights are; else the variant there is, such as fp16."""
     names = [p.name for p in folder.glob(f"{stem}*") if p.suffix in (".safetensors", ".bin")]
     sharded = rf"{re.escape(stem)}(-\d+-of-\d+)?\.(safetensors|bin)"
@@ -155,9 +135,10 @@ def _variant(folder: Path, stem: str) -> str | None:
     return next((match[1] for match in found if match), None)
 
 
-def _unreadable(
+def unreadable(
     folder: Path, part: str, error: Exception, field: str = "model.path"
 ) -> ModelProblem:
+    """Say that a part could not be loaded, in the library's own first words."""
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return ModelProblem(
         f"{Path(folder.name, part)} could not be loaded: {first}",
@@ -166,7 +147,8 @@ def _unreadable(
     )
 
 
-def _incomplete(folder: Path, part: str, missing: Any, field: str = "model.path") -> ModelProblem:
+def incomplete(folder: Path, part: str, missing: Any, field: str = "model.path") -> ModelProblem:
+    """Say that a part lacks tensors, of which one is named."""
     names = sorted(missing)
     return ModelProblem(
         f"{Path(folder.name, part)} is not whole: {len(names)} tensors are missing, such as "

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     from PIL.Image import Image
-    from transformers import CLIPTextModel
 
+    from engine.architectures.clip_encoders import Clip
     from engine.plan.detect import ModelFacts
     from engine.plan.site import Site
 
@@ -56,7 +56,7 @@ class SdModel:
         sites: tuple[Site, ...],
         unet: UNet2DConditionModel,
         vae: AutoencoderKL,
-        text_encoder: CLIPTextModel,
+        text_encoder: Clip,
         tokenizer: ClipTokenizer,
         options: SdOptions,
     ) -> None:

@@ -8,11 +8,18 @@ from pathlib import Path
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
-from transformers import CLIPTextModel
 
 from engine.architectures import folder, single_file
 from engine.architectures.architecture import Loading, ModelProblem, Prediction
 from engine.architectures.checkpoint import Checkpoint, open_checkpoint
+from engine.architectures.clip_encoders import (
+    CLIP_L,
+    CLIP_TOKENIZER,
+    OPEN_CLIP_H,
+    Clip,
+    clip_in_checkpoint,
+    clip_in_folder,
+)
 from engine.architectures.running import check_attention, place_denoiser
 from engine.architectures.sd import SdModel, SdOptions
 from engine.architectures.text import load_tokenizer
@@ -22,6 +29,7 @@ from engine.plan.sites import sites_of
 from engine.schema.model import Model
 
 VAE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TEXT_PREFIXES = ("cond_stage_model.transformer.", "cond_stage_model.model.")
 log = logging.getLogger(__name__)
 
 PARTS = 4  # text encoder, picture model, VAE, merged adapters
@@ -44,12 +52,13 @@ def load(loading: Loading) -> SdModel:
     configs = single_file.config_folder(architecture, model.prediction)
 
     report("Loading the text encoder", 0, PARTS)
+    kind = OPEN_CLIP_H if architecture == "sd2" else CLIP_L
     if checkpoint is None:
-        text_encoder = folder.load_text_encoder(source, dtype)
+        text_encoder = clip_in_folder(kind, source / "text_encoder", dtype)
         tokenizer = load_tokenizer(source / "tokenizer")
     else:
-        text_encoder = single_file.load_text_encoder(checkpoint, configs, dtype)
-        tokenizer = load_tokenizer(single_file.CLIP_TOKENIZER)
+        text_encoder = clip_in_checkpoint(kind, checkpoint, dtype, TEXT_PREFIXES)
+        tokenizer = load_tokenizer(CLIP_TOKENIZER)
         if architecture == "sd2":
             tokenizer = tokenizer.padded_with("!")
     _check_clip_skip(model.clip_skip, text_encoder)
@@ -151,7 +160,7 @@ def _prediction(model: Model, facts: ModelFacts, unet: nn.Module) -> Prediction:
     )
 
 
-def _check_clip_skip(clip_skip: int | None, text_encoder: CLIPTextModel) -> None:
+def _check_clip_skip(clip_skip: int | None, text_encoder: Clip) -> None:
     layers = text_encoder.config.num_hidden_layers
     if clip_skip is not None and clip_skip > layers:
         raise ModelProblem(

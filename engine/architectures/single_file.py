@@ -10,27 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from diffusers.loaders import single_file_utils
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from engine.architectures.architecture import ModelProblem
 from engine.architectures.assemble import assemble, not_whole
 from engine.architectures.checkpoint import Checkpoint
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
-CLIP_TOKENIZER = RESOURCES / "tokenizers" / "clip"
 UNET_PREFIX = "model.diffusion_model."
 VAE_PREFIXES = ("first_stage_model.", "vae.")
-CLIP_PREFIX = "cond_stage_model.transformer."
-OPEN_CLIP_PREFIX = "cond_stage_model.model."
-HEAD_WIDTH = 64  # of every attention head in SD 2.x and in the text encoders
+HEAD_WIDTH = 64  # of every attention head in SD 2.x
 
 
 def config_folder(architecture: str, prediction: str) -> Path:
@@ -126,64 +120,3 @@ def _vae_widths(shapes: Mapping[str, tuple[int, ...]], resnet: str) -> dict[str,
     widths = [shapes[name][0] for name in firsts if name in shapes]
     depth = sum(resnet.format(0, i) in shapes for i in range(8))
     return {"block_out_channels": widths, "layers_per_block": depth} if len(widths) == 4 else {}
-
-
-def load_text_encoder(checkpoint: Checkpoint, configs: Path, dtype: torch.dtype) -> CLIPTextModel:
-    """Build the text encoder from a whole checkpoint: CLIP's layout, old or new, or OpenCLIP's.
-
-    Raises:
-        ModelProblem: if it is not there or not whole.
-    """
-    config = CLIPTextConfig.from_pretrained(str(configs / "text_encoder"))
-    if names := checkpoint.below(CLIP_PREFIX):
-        state = {
-            name.removeprefix("text_model."): tensor  # files of 2022 lack this part
-            for name, tensor in checkpoint.read(names, dtype).items()
-            if not name.endswith("position_ids")
-        }
-    elif names := checkpoint.below(OPEN_CLIP_PREFIX):
-        state = _from_open_clip(checkpoint, names, dtype)
-    else:
-        raise ModelProblem(
-            f"{checkpoint.path.name} holds no text encoder.",
-            "Choose the model's whole checkpoint, not its pruned U-Net alone.",
-        )
-    _fit_text_config(config, state)
-    model, info = CLIPTextModel.from_pretrained(
-        None, config=config, state_dict=state, dtype=dtype, output_loading_info=True
-    )  # pyright: ignore[reportGeneralTypeIssues]
-    if info["missing_keys"] or info["mismatched_keys"]:
-        raise not_whole(checkpoint, "text encoder", info["missing_keys"])
-    return model
-
-
-def _from_open_clip(
-    checkpoint: Checkpoint, names: Mapping[str, str], dtype: torch.dtype
-) -> dict[str, Tensor]:
-    """The text encoder's state without the last block, which SD 2.x never used."""
-    blocks = {int(n.split(".")[2]) for n in names.values() if n.startswith("transformer.resblocks")}
-    skipped = f"transformer.resblocks.{max(blocks, default=0)}."
-    wanted = {
-        stored: stored
-        for stored, name in names.items()
-        if not name.startswith(skipped) and name not in ("logit_scale", "text_projection")
-    }
-    source = checkpoint.read(wanted, dtype)
-    width = checkpoint.shapes[f"{OPEN_CLIP_PREFIX}positional_embedding"][1]
-    # The converter asks a model only for its width, and there is no model yet.
-    holder = SimpleNamespace(config=SimpleNamespace(hidden_size=width))
-    state = single_file_utils.convert_open_clip_checkpoint(holder, source, OPEN_CLIP_PREFIX)
-    return {name.removeprefix("text_model."): tensor for name, tensor in state.items()}
-
-
-def _fit_text_config(config: CLIPTextConfig, state: Mapping[str, Tensor]) -> None:
-    """Give the config the file's own widths and depth."""
-    position = state.get("embeddings.position_embedding.weight")
-    fc1 = state.get("encoder.layers.0.mlp.fc1.weight")
-    if position is not None and position.shape[1] != config.hidden_size:
-        config.hidden_size = position.shape[1]
-        config.num_attention_heads = max(1, position.shape[1] // HEAD_WIDTH)
-    if fc1 is not None:
-        config.intermediate_size = fc1.shape[0]
-    layers = {int(n.split(".")[2]) for n in state if n.startswith("encoder.layers.")}
-    config.num_hidden_layers = max(layers, default=-1) + 1

@@ -136,7 +136,7 @@ def encode_windows(
     use_weights: bool,
     keep_mean: bool,
 ) -> Tensor:
-    """Run the encoder over all windows and join them: (b, 75·windows + 2, width).
+    """Run SD's encoder over all windows and join them: (b, 75·windows + 2, width).
 
     Args:
         encoder: transformers' CLIPTextModel.
@@ -145,24 +145,72 @@ def encode_windows(
         use_weights: multiply every token's state by its weight.
         keep_mean: then bring each caption's states back to the mean they had.
     """
-    device = next(encoder.parameters()).device
-    b, count, length = windows.ids.shape
-    output = encoder(
-        input_ids=windows.ids.reshape(b * count, length).to(device),
-        output_hidden_states=clip_skip is not None and clip_skip > 1,
-    )
+    output, shape = _run(encoder, windows, hidden=clip_skip is not None and clip_skip > 1)
     states = output.last_hidden_state
     if clip_skip is not None and clip_skip > 1:
         states = encoder.final_layer_norm(output.hidden_states[-clip_skip])  # pyright: ignore[reportCallIssue]
-    joined = _join(states.reshape(b, count, length, -1))
-    if use_weights and bool((windows.weights != 1).any()):
-        weights = _join(windows.weights[..., None].to(joined))
-        before = joined.float().mean(dim=(1, 2), keepdim=True)
-        joined = joined * weights
-        if keep_mean:
-            after = joined.float().mean(dim=(1, 2), keepdim=True)
-            joined = joined * (before / after).to(joined)
-    return joined
+    joined = _join(states.reshape(*shape, -1))
+    return weigh(joined, windows, keep_mean=keep_mean) if use_weights else joined
+
+
+@dataclass(frozen=True)
+class ClipOutput:
+    """A layer's states (b, 75·windows + 2, width), and the pooled vector (b, width)."""
+
+    states: Tensor
+    pooled: Tensor
+
+
+def encode_hidden(
+    encoder: nn.Module, windows: Windows, layer: int = -2, *, mask_padding: bool = False
+) -> ClipOutput:
+    """Run an encoder over all windows; take a layer's states without the final norm.
+
+    Args:
+        encoder: transformers' CLIPTextModel, whose pooled vector is not projected, or
+            CLIPTextModelWithProjection, whose is.
+        windows: ids and weights; the weights are not used (see `weigh`).
+        layer: index into the hidden states: -2 is the layer before the last.
+        mask_padding: no token sees what is behind the end of its caption.
+
+    Returns:
+        The states of all windows joined, and the pooled vector of the first window.
+    """
+    output, (b, count, length) = _run(encoder, windows, hidden=True, mask_padding=mask_padding)
+    pooled = output.text_embeds if "text_embeds" in output else output.pooler_output
+    states = output.hidden_states[layer].reshape(b, count, length, -1)
+    return ClipOutput(_join(states), pooled.reshape(b, count, -1)[:, 0])
+
+
+def _run(
+    encoder: nn.Module, windows: Windows, *, hidden: bool, mask_padding: bool = False
+) -> tuple[Any, torch.Size]:
+    device = next(encoder.parameters()).device
+    ids = windows.ids.flatten(0, 1).to(device)
+    mask = _before_padding(ids) if mask_padding else None
+    output = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=hidden)
+    return output, windows.ids.shape
+
+
+def _before_padding(ids: Tensor) -> Tensor:
+    """1 up to and with the first end token of each row (its highest id), 0 behind it."""
+    ends = ids == ids.max(dim=1, keepdim=True).values
+    return (ends.cumsum(dim=1) - ends.long() == 0).long()
+
+
+def weigh(states: Tensor, windows: Windows, *, keep_mean: bool) -> Tensor:
+    """Multiply joined states by their tokens' weights.
+
+    With `keep_mean`, each caption's states are then brought back to the mean they had.
+    """
+    if bool((windows.weights == 1).all()):
+        return states
+    weighted = states * _join(windows.weights[..., None].to(states))
+    if keep_mean:
+        before = states.float().mean(dim=(1, 2), keepdim=True)
+        after = weighted.float().mean(dim=(1, 2), keepdim=True)
+        weighted = weighted * (before / after).to(weighted)
+    return weighted
 
 
 def _join(windows: Tensor) -> Tensor:

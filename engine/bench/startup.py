@@ -116,7 +116,7 @@ def _write_model(folder: Path, quick: bool) -> Path:
     try:
         unet = UNet2DConditionModel.from_config(_config("unet"))
         vae = AutoencoderKL.from_config(_config("vae"))
-        text = CLIPTextModel(CLIPTextConfig.from_pretrained(CONFIGS / "text_encoder"))
+        text = CLIPTextModel(CLIPTextConfig.from_pretrained(CONFIGS.parent / "clip_l"))
     finally:
         torch.set_default_dtype(torch.float32)
     path = folder / "random.safetensors"

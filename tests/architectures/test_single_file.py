@@ -12,6 +12,8 @@ from torch import nn
 from engine.architectures import single_file
 from engine.architectures.architecture import ModelProblem
 from engine.architectures.checkpoint import open_checkpoint
+from engine.architectures.clip_encoders import CLIP_L, OPEN_CLIP_H, clip_in_checkpoint
+from engine.architectures.sd_load import TEXT_PREFIXES
 from tests.architectures.conftest import Make
 from tests.tiny import Layout, tiny_modules
 
@@ -36,7 +38,8 @@ def test_a_file_gives_the_very_modules_it_was_made_of(
     expected = tiny_modules(architecture, vocabulary=49408)
     assert_same(single_file.load_unet(checkpoint, configs, torch.float32), expected.unet)
     assert_same(single_file.load_vae(checkpoint, configs, torch.float32), expected.vae)
-    text = single_file.load_text_encoder(checkpoint, configs, torch.float32)
+    kind = {"sd1": CLIP_L, "sd2": OPEN_CLIP_H}[architecture]
+    text = clip_in_checkpoint(kind, checkpoint, torch.float32, TEXT_PREFIXES)
     assert_same(text, expected.text_encoder)
 
 
@@ -51,7 +54,7 @@ def test_text_keys_without_text_model_are_understood(tiny: Make, tmp_path: Path)
                 for name, t in tensors.items()}  # fmt: skip
 
     path = rewritten(tiny("single_file"), tmp_path / "nai.safetensors", strip)
-    text = single_file.load_text_encoder(open_checkpoint(path), CONFIGS["sd1"], torch.float32)
+    text = clip_in_checkpoint(CLIP_L, open_checkpoint(path), torch.float32, TEXT_PREFIXES)
     assert_same(text, tiny_modules(vocabulary=49408).text_encoder)
 
 

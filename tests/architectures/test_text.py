@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.architectures.single_file import CLIP_TOKENIZER
+from engine.architectures.clip_encoders import CLIP_TOKENIZER
 from engine.architectures.text import (
     ClipTokenizer,
     Windows,
