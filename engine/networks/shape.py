@@ -9,20 +9,8 @@ from typing import Any
 from torch import nn
 
 from engine.networks.problem import AdapterProblem
-from engine.plan.sites import SHAPES, ModelShape
-from engine.plan.sites.anima import anima_shape
-from engine.plan.sites.hunyuan_image import hunyuan_image_shape
-from engine.plan.sites.lumina2 import lumina2_shape
+from engine.plan.sites import READERS, SHAPES, ModelShape
 from engine.plan.sites.sd import SdShape, sd_shape
-from engine.plan.sites.sd3 import sd3_shape
-
-READERS = {
-    "sd3": sd3_shape,
-    "lumina2": lumina2_shape,
-    "hunyuan_image": hunyuan_image_shape,
-    "anima": anima_shape,
-}
-"""Architecture → what reads its shape off the configs of the components by role."""
 
 
 def shape_of(architecture: str, components: Mapping[str, nn.Module]) -> ModelShape:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.plan.header import FileProblem, Header, read_header, read_numbers
-from engine.plan.model_names import LABELS, PREFIX, Shapes, Verdict, verdict_of
+from engine.plan.model_names import LABELS, PREFIX, Shapes, Verdict, bare_names, verdict_of
 from engine.plan.pickle_names import read_pickle_names
-from engine.plan.sites import SHAPES, ModelShape
+from engine.plan.sites import NAME_READERS, READERS, SHAPES, ModelShape
 from engine.plan.sites.sd import SdShape, sd_shape
 from engine.schema.architectures import ARCHITECTURES
 
@@ -202,8 +202,28 @@ def _transformer_folder(facts: ModelFacts, config: dict[str, Any]) -> ModelFacts
         "CosmosTransformer3DModel": "anima",
     }
     architecture = known.get(name)
-    refusal = "" if architecture else f"Its denoiser is {name}, which Graft does not know."
-    return replace(facts, architecture=architecture, reason=name, refusal=refusal)
+    if architecture is None:
+        words = f"Its denoiser is {name}, which Graft does not know."
+        return replace(facts, reason=name, refusal=words)
+    told = replace(facts, architecture=architecture, reason=name)
+    if architecture not in READERS:
+        return told
+    assert facts.path is not None
+    try:
+        shape = READERS[architecture](_configs_by_role(facts.path))
+    except (KeyError, TypeError, ValueError) as error:
+        return replace(told, refusal=f"{facts.path.name}: {error}.")
+    return replace(told, shape=shape)
+
+
+def _configs_by_role(folder: Path) -> dict[str, dict[str, Any]]:
+    """The configs of a model folder's parts, as `engine.plan.sites.READERS` take them."""
+    parts = {"denoiser": "transformer"} | {
+        role: role
+        for role in ("text_encoder", "text_encoder_2", "text_encoder_3", "text_conditioner")
+    }
+    configs = {role: _config(folder / part / "config.json") for role, part in parts.items()}
+    return {role: config for role, config in configs.items() if config is not None}
 
 
 def _unet_verdict(unet: dict[str, Any]) -> Verdict:
@@ -247,7 +267,7 @@ def _file(path: Path) -> ModelFacts:
     header = read_header(path)
     shapes = {name: info.shape for name, info in header.entries.items()}
     facts = _of_names(path, shapes, "single_file")
-    if facts.architecture in SHAPES and not facts.refusal:
+    if facts.architecture in _LATENT_SIDE and not facts.refusal:
         prediction, how = _prediction_of_file(facts.architecture, path, header)
         facts = replace(facts, prediction=prediction, reason=f"{facts.reason}; {how}")
     return facts
@@ -262,7 +282,7 @@ def _pickle(path: Path) -> ModelFacts:
             refusal=f"{path.name}: this checkpoint holds Python objects ({names.foreign[0]}). They "
             "could run code and are not loaded. Convert it to .safetensors.",
         )
-    if facts.architecture in SHAPES and not facts.refusal:
+    if facts.architecture in _LATENT_SIDE and not facts.refusal:
         sibling = _sibling_prediction(path)
         how = "epsilon, as SD 1.x is" if facts.architecture == "sd1" else "prediction not told"
         default = "epsilon" if facts.architecture == "sd1" else None
@@ -286,7 +306,12 @@ def _of_names(path: Path, shapes: Shapes, layout: Layout) -> ModelFacts:
         path=path,
         bytes=path.stat().st_size,
     )
-    if verdict.architecture not in SHAPES:
+    if verdict.architecture in NAME_READERS and not verdict.refusal:
+        own = NAME_READERS[verdict.architecture](bare_names(shapes))
+        if own is None:
+            return replace(facts, refusal=f"{path.name}: the picture model in it is not whole.")
+        return replace(facts, shape=own)
+    if verdict.architecture not in _LATENT_SIDE:
         return facts
     if verdict.layout == "denoiser" or not any(n.startswith("cond_stage_model.") for n in shapes):
         words = "it holds only the U-Net, without text encoder. Choose a whole checkpoint."

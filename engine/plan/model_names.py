@@ -13,6 +13,7 @@ from dataclasses import dataclass
 Shapes = Mapping[str, tuple[int, ...]]
 
 PREFIX = "model.diffusion_model."
+_PREFIXES = (PREFIX, "diffusion_model.")
 
 LABELS = {
     "sd1": "SD 1.x",
@@ -42,10 +43,27 @@ def _refuse(what: str, reason: str, mend: str = "") -> Verdict:
     return Verdict(None, reason, refusal=f"This is {what}. {mend}".strip())
 
 
+def bare_names(shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    """The same tensors, the denoiser's without the prefix that programs put before them."""
+    bare = {}
+    for name, shape in shapes.items():
+        prefix = next((p for p in _PREFIXES if name.startswith(p)), "")
+        bare[name.removeprefix(prefix)] = shape
+    return bare
+
+
 def verdict_of(shapes: Shapes) -> Verdict:
     """Say what a file with these tensors is."""
-    names = {name.removeprefix(PREFIX): shape for name, shape in shapes.items()}
-    for rule in (_quantized, _adapter, _transformers, _original_unet, _library_unet, _parts):
+    names = bare_names(shapes)
+    for rule in (
+        _quantized,
+        _adapter,
+        _hunyuan,
+        _transformers,
+        _original_unet,
+        _library_unet,
+        _parts,
+    ):
         verdict = rule(names)
         if verdict is not None:
             return verdict
@@ -77,6 +95,37 @@ def _adapter(names: Shapes) -> Verdict | None:
         "an adapter (LoRA), not a base model", f"it has {found}",
         "Choose the base model here, and the adapter under Start from a file.",
     )  # fmt: skip
+
+
+def _hunyuan(names: Shapes) -> Verdict | None:
+    """HunyuanImage and what is like it (spec: training-dit 1.3); before FLUX, named alike."""
+    if "context_embedder_2.linear_1.weight" in names and "x_embedder.proj.weight" in names:
+        return _hunyuan_image(names, names["x_embedder.proj.weight"], "denoiser")
+    picture = names.get("img_in.proj.weight")
+    if picture is None or "txt_in.individual_token_refiner.blocks.0.norm1.weight" not in names:
+        return None
+    return _hunyuan_image(names, picture, "single_file")
+
+
+def _hunyuan_image(names: Shapes, picture: tuple[int, ...], layout: str) -> Verdict:
+    glyphs = "byt5_in.fc1.weight" in names or layout == "denoiser"
+    mend = "Use the base model, hunyuanimage2.1."
+    if len(picture) != 4:
+        if picture[1] >= 128 and not glyphs:
+            return _refuse("the refiner of HunyuanImage-2.1", "it works on video frames", mend)
+        return _refuse("HunyuanVideo", "it works on video frames", mend)
+    if any(name.startswith("vector_in.") for name in names):
+        return _refuse("HunyuanVideo", "it has vector_in", mend)
+    distilled = ("time_r_in.", "guidance_in.", "time_guidance_embed.timestep_embedder_r",
+                 "time_guidance_embed.guidance_embedder")  # fmt: skip
+    if any(name.startswith(distilled) for name in names):
+        words = "it is told its guidance and its next timestep"
+        return _refuse(
+            "the distilled HunyuanImage-2.1, which is not made to be trained", words, mend
+        )
+    if not glyphs:
+        return _refuse("a Hunyuan model without an input for glyphs", "it lacks byt5_in", mend)
+    return Verdict("hunyuan_image", "double blocks with an input for glyphs", layout=layout)
 
 
 def _transformers(names: Shapes) -> Verdict | None:
@@ -184,7 +233,9 @@ def _parts(names: Shapes) -> Verdict | None:
     latents = _size(bare, "decoder.conv_in.weight")
     mend = "Choose a whole model here."
     if latents is not None:
-        kind = {4: "SD or SDXL", 16: "FLUX or SD3"}.get(latents, "another model")
+        kind = {4: "SD or SDXL", 16: "FLUX or SD3", 64: "HunyuanImage-2.1"}.get(
+            latents, "another model"
+        )
         words = f"its latents have {latents} channels"
         return _refuse(f"a VAE of {kind}", words, "Choose it under VAE.")
     if "encoder.block.23.layer.0.SelfAttention.q.weight" in bare:

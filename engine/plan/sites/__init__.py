@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from engine.plan.site import Site
-from engine.plan.sites.anima import ANIMA, AnimaShape, anima_sites
+from engine.plan.sites.anima import ANIMA, AnimaShape, anima_shape, anima_sites
+from engine.plan.sites.flux import FLUX_DEV, FluxShape, flux_sites
 from engine.plan.sites.hunyuan_image import (
     HUNYUAN_IMAGE,
     HunyuanImageShape,
+    hunyuan_image_shape,
+    hunyuan_image_shape_of_names,
     hunyuan_image_sites,
 )
-from engine.plan.sites.lumina2 import LUMINA2, Lumina2Shape, lumina2_sites
+from engine.plan.sites.lumina2 import LUMINA2, Lumina2Shape, lumina2_shape, lumina2_sites
 from engine.plan.sites.sd import SD1, SD2, SdShape, sd_sites
-from engine.plan.sites.sd3 import SD3_MEDIUM, Sd3Shape, sd3_sites
+from engine.plan.sites.sd3 import SD3_MEDIUM, Sd3Shape, sd3_shape, sd3_sites
 
-ModelShape = SdShape | Sd3Shape | HunyuanImageShape | Lumina2Shape | AnimaShape
+ModelShape = SdShape | SdxlShape | FluxShape | Sd3Shape | HunyuanImageShape | Lumina2Shape | AnimaShape
 """The few numbers that decide a model's sites; one dataclass for each family of architectures."""
 
 SHAPES: dict[str, ModelShape] = {
     "sd1": SD1,
     "sd2": SD2,
+    "sdxl": SDXL,
+    "flux": FLUX_DEV,
     "sd3": SD3_MEDIUM,
     "lumina2": LUMINA2,
     "anima": ANIMA,
@@ -32,12 +37,27 @@ SHAPES: dict[str, ModelShape] = {
 
 TABLES: dict[type, Callable[[Any], tuple[Site, ...]]] = {
     SdShape: sd_sites,
+    SdxlShape: sdxl_sites,
+    FluxShape: flux_sites,
     Sd3Shape: sd3_sites,
     Lumina2Shape: lumina2_sites,
     AnimaShape: anima_sites,
     HunyuanImageShape: hunyuan_image_sites,
 }
 """The kind of shape → the rules that make sites of it."""
+
+READERS: dict[str, Callable[[Mapping[str, Mapping[str, Any]]], ModelShape]] = {
+    "sd3": sd3_shape,
+    "lumina2": lumina2_shape,
+    "hunyuan_image": hunyuan_image_shape,
+    "anima": anima_shape,
+}
+"""Architecture → what reads its shape off the configs of its components by role."""
+
+NAME_READERS: dict[str, Callable[[Mapping[str, tuple[int, ...]]], ModelShape | None]] = {
+    "hunyuan_image": hunyuan_image_shape_of_names,
+}
+"""Architecture → what reads its shape off the tensors of a checkpoint, None if one is missing."""
 
 
 @lru_cache(maxsize=16)

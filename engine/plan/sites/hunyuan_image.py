@@ -6,7 +6,7 @@ Names in the file follow sd-scripts' spelling of the original layout, where q, k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,42 @@ def hunyuan_image_shape(configs: Mapping[str, Mapping[str, Any]]) -> HunyuanImag
         glyph_width=int(config["text_embed_2_dim"]),
         latent_channels=int(config["in_channels"]),
     )
+
+
+def hunyuan_image_shape_of_names(
+    names: Mapping[str, tuple[int, ...]],
+) -> HunyuanImageShape | None:
+    """Read the shape off a checkpoint's tensors in any spelling; None if one is missing.
+
+    Args:
+        names: tensor → shape, without a prefix such as `model.diffusion_model.`.
+    """
+    mlp = ("double_blocks.0.img_mlp.fc1.weight", "double_blocks.0.img_mlp.0.weight",
+           "transformer_blocks.0.ff.net.0.proj.weight")  # fmt: skip
+    original = "double_blocks.0.img_mod.linear.weight" in names or mlp[1] in names
+    picture = "img_in.proj.weight" if original else "x_embedder.proj.weight"
+    text = "txt_in.input_embedder.weight" if original else "context_embedder.proj_in.weight"
+    glyphs = "byt5_in.fc1.weight" if original else "context_embedder_2.linear_1.weight"
+    lists = ("double", "single") if original else ("transformer", "single_transformer")
+    inner = next((name for name in mlp if name in names), "")
+    if not {picture, text, glyphs, inner} <= names.keys():
+        return None
+    double, single = (_count(names, f"{each}_blocks.") for each in lists)
+    return HunyuanImageShape(
+        width=names[picture][0],
+        mlp=names[inner][0],
+        double=double,
+        single=single,
+        text_width=names[text][1],
+        glyph_width=names[glyphs][1],
+        latent_channels=names[picture][1],
+    )
+
+
+def _count(names: Iterable[str], start: str) -> int:
+    """How many blocks of a list there are."""
+    numbers = (n.removeprefix(start).split(".")[0] for n in names if n.startswith(start))
+    return max((int(n) + 1 for n in numbers if n.isdigit()), default=0)
 
 
 def hunyuan_image_sites(shape: HunyuanImageShape) -> tuple[Site, ...]:
