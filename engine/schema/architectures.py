@@ -13,6 +13,16 @@ UNET = (*SD, "sdxl")
 CLIP = (*UNET, "flux", "sd3")
 FLOW = ("flux", "sd3", "lumina2", "hunyuan_image", "anima")
 
+LUMINA_SYSTEM_PROMPTS = (
+    "You are an assistant designed to generate superior images with the superior degree of "
+    "image-text alignment based on textual prompts or user prompts.",
+    "You are an assistant designed to generate high-quality images based on user prompts.",
+    "You are an assistant designed to generate high-quality images with the highest degree of "
+    "image-text alignment based on textual prompts.",
+    "You are an assistant designed to generate anime images based on textual prompts.",
+)
+"""Those the model and its finetunes were taught with (spec: training-dit 2.3)."""
+
 
 @dataclass(frozen=True)
 class BlockName:
@@ -176,6 +186,10 @@ ARCHITECTURES: dict[str, Architecture] = {
             | {
                 "objective.timestep_sampling": "nextdit_shift",
                 "objective.flow_shift": 6.0,
+                "model.max_tokens": 256,
+                "model.system_prompt": LUMINA_SYSTEM_PROMPTS[0],
+                "samples.steps": 30,
+                "samples.cfg": 4.0,
             },
         ),
         Architecture(
@@ -206,6 +220,9 @@ ARCHITECTURES: dict[str, Architecture] = {
             | {
                 "objective.timestep_sampling": "sigmoid",
                 "objective.flow_shift": 1.0,
+                "model.max_tokens": 512,
+                "samples.steps": 30,
+                "samples.cfg": 4.0,
             },
         ),
     )

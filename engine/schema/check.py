@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.schema.advice import advise
+from engine.schema.architectures import ARCHITECTURES
 from engine.schema.job import Job
 from engine.schema.options import (
     Option,
@@ -44,6 +45,7 @@ class Checked:
 def check(data: Mapping[str, Any]) -> Checked:
     """Validate a job given as nested mappings (aliases allowed) and gather every problem."""
     tree, problems = canonical(data)
+    _fill_defaults(tree)
     job, found = _validate(tree)
     problems.extend(found)
     wrong = {p.path for p in problems}
@@ -51,6 +53,18 @@ def check(data: Mapping[str, Any]) -> Checked:
     problems.extend(p for p in broken_rules(job) if p.path not in wrong)
     problems.extend(advise(job))
     return Checked(job, tuple(problems))
+
+
+def _fill_defaults(tree: dict[str, Any]) -> None:
+    """Give what the job leaves out the defaults of its architecture, where it has its own."""
+    model = tree.get("model")
+    name = model.get("architecture") if isinstance(model, Mapping) else None
+    architecture = ARCHITECTURES.get(name) if isinstance(name, str) else None
+    for path, value in architecture.defaults.items() if architecture else ():
+        table, _, key = path.rpartition(".")
+        here = tree.setdefault(table, {})
+        if isinstance(here, dict):
+            here.setdefault(key, copy.deepcopy(value))
 
 
 def require(data: Mapping[str, Any], source: str = "") -> Job:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from engine.schema.architectures import ARCHITECTURES, Architecture
+from engine.schema.architectures import ARCHITECTURES, UNET, Architecture
 from engine.schema.job import Job
 from engine.schema.lr_weights import LrWeightError, block_lr_weights
 from engine.schema.optimizers import FURTHER, NAMED, kind_of
@@ -18,7 +18,9 @@ def broken_rules(job: Job) -> Iterator[Problem]:
     """Yield every broken rule of a job whose single values are valid."""
     architecture = ARCHITECTURES[job.model.architecture]
     yield from _needed(job)
+    yield from _model(job, architecture)
     yield from _foreign_options(job, architecture)
+    yield from _foreign_choices(job, architecture)
     yield from _blocks(job, architecture)
     yield from _optimizer(job)
     yield from _schedule(job)
@@ -40,6 +42,43 @@ def _needed(job: Job) -> Iterator[Problem]:
             yield Problem(f"dataset.folders[{i}].mask_folder", "Choose the folder with the masks.")
 
 
+CLIP_LENGTHS = (75, 150, 225)
+"""Tokens of one, two and three of CLIP's windows."""
+
+LONGEST_CAPTION = {"lumina2": 296}
+"""Tokens an architecture has places for; its own table of positions ends there."""
+
+NOT_IN_FP16 = ("lumina2", "hunyuan_image", "anima")
+"""Architectures whose numbers grow beyond what fp16 can hold (spec: training-dit 1.4)."""
+
+
+def _model(job: Job, architecture: Architecture) -> Iterator[Problem]:
+    tokens, longest = job.model.max_tokens, LONGEST_CAPTION.get(architecture.id)
+    if architecture.id in UNET and tokens not in CLIP_LENGTHS:
+        yield Problem(
+            "model.max_tokens",
+            f"{architecture.label} takes captions of 75, 150 or 225 tokens, not {tokens}.",
+            fix=(("model.max_tokens", min((n for n in CLIP_LENGTHS if n >= tokens), default=225)),),
+        )
+    if longest is not None and tokens > longest:
+        yield Problem(
+            "model.max_tokens",
+            f"{architecture.label} has places for {longest} tokens of text, not {tokens}.",
+            fix=(("model.max_tokens", longest),),
+            fix_label=f"Set {longest}",
+        )
+    if architecture.id in NOT_IN_FP16:
+        for path in ("model.weights", "training.precision"):
+            if get_at(job.model_dump(), path) == "fp16":
+                yield Problem(
+                    path,
+                    f"{architecture.label} overflows in fp16 and learns nothing: use bf16, or fp32 "
+                    "where the card has no bf16.",
+                    fix=((path, "bf16"),),
+                    fix_label="Use bf16",
+                )
+
+
 def _foreign_options(job: Job, architecture: Architecture) -> Iterator[Problem]:
     data = job.model_dump()
     for path, entry in options().items():
@@ -54,6 +93,24 @@ def _foreign_options(job: Job, architecture: Architecture) -> Iterator[Problem]:
                 fix=((path, entry.default),),
                 fix_label="Remove it",
             )
+
+
+def _foreign_choices(job: Job, architecture: Architecture) -> Iterator[Problem]:
+    """Choices that the architecture lacks, such as training an encoder that stays as it is."""
+    data = job.model_dump()
+    for path, entry in options().items():
+        had = entry.choices_of(architecture.id)
+        value = None if had == entry.choices or "[]" in path else get_at(data, path)
+        if value is None or value in had:
+            continue
+        words = [str(entry.hints.choice_labels.get(v, v)) for v in (value, *had)]
+        yield Problem(
+            path,
+            f"{entry.label(architecture.id)}: {words[0]} is not there for {architecture.label}; "
+            f"it has {' and '.join(words[1:])}.",
+            fix=((path, had[0]),),
+            fix_label=f"Set {words[1]}",
+        )
 
 
 def _blocks(job: Job, architecture: Architecture) -> Iterator[Problem]:
