@@ -64,6 +64,7 @@ class Hints:
     step: float | None = None
     empty: str = ""  # what None means, shown as the placeholder ("off", "same as rank")
     choice_labels: Mapping[str, str] = field(default_factory=dict)
+    choices_by: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # of those with fewer
     label_by: Mapping[str, str] = field(default_factory=dict)  # architecture → its own label
     suggestions: tuple[str, ...] = ()  # for free text with known values
     path: PathKind | None = None

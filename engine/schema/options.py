@@ -53,6 +53,10 @@ class Option:
         """What the field is called in a job for this architecture."""
         return self.hints.label_by.get(architecture, self.hints.label)
 
+    def choices_of(self, architecture: str) -> tuple[Any, ...]:
+        """The choices that an architecture has, in the order of all."""
+        return self.hints.choices_by.get(architecture, self.choices)
+
     def applies(self, architecture: str) -> bool:
         """Say whether the architecture has this option."""
         return not self.hints.applies_to or architecture in self.hints.applies_to
@@ -214,13 +218,13 @@ def set_at(data: dict[str, Any], path: str, value: Any) -> None:
         here[last] = value
 
 
-def conditions_in_words(entry: Option) -> str:
+def conditions_in_words(entry: Option, architecture: str = "") -> str:
     """Say when a conditional option appears: "appears when 3×3 conv rank is on"."""
-    words = [_condition_words(w) for w in entry.hints.only_if]
+    words = [_condition_words(w, architecture) for w in entry.hints.only_if]
     return f"appears when {' and '.join(words)}" if words else ""
 
 
-def _condition_words(when: When) -> str:
+def _condition_words(when: When, architecture: str) -> str:
     other = option_at(when.path)
     labels = other.hints.choice_labels
 
@@ -228,5 +232,5 @@ def _condition_words(when: When) -> str:
         return tuple(labels.get(v, {True: "on", False: "off"}.get(v, v)) for v in values)
 
     return When(when.path, said(when.equals), said(when.not_equals), when.is_set).words(
-        other.hints.label
+        other.label(architecture)
     )
