@@ -6,6 +6,7 @@ clock, so a step is x += (σ' − σ)·(n − x).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -25,9 +26,7 @@ def even_levels(steps: int) -> list[float]:
 
 
 def picture_shift(tokens: int) -> float:
-    """The shift e^μ of a picture of so many tokens, as FLUX dev was trained (diffusers' numbers)."""
-    import math
-
+    """The shift e^μ of a picture of so many tokens, as FLUX.1-dev was trained."""
     from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 
     return math.exp(calculate_shift(tokens))

@@ -76,13 +76,14 @@ def _size(names: Shapes, name: str, axis: int = 1) -> int | None:
 
 
 def _quantized(names: Shapes) -> Verdict | None:
-    endings = (".absmax", ".scale_weight")
+    """Refuse four-bit copies; eight-bit floats, with scales or without, can be read."""
+    endings = (".absmax", ".qweight")
     found = next((n for n in names if n.endswith(endings) or "bitsandbytes__" in n), None)
-    if found is None and "scaled_fp8" not in names:
+    if found is None:
         return None
     return _refuse(
-        "a quantized copy of a model", f"it has {found or 'scaled_fp8'}",
-        "Use the full model (fp16, bf16 or fp32).",
+        "a quantized copy of a model", f"it has {found}",
+        "Use the full model (fp8, fp16, bf16 or fp32).",
     )  # fmt: skip
 
 

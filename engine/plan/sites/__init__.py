@@ -8,7 +8,13 @@ from typing import Any
 
 from engine.plan.site import Site
 from engine.plan.sites.anima import ANIMA, AnimaShape, anima_shape, anima_sites
-from engine.plan.sites.flux import FLUX_DEV, FluxShape, flux_sites
+from engine.plan.sites.flux import (
+    FLUX_DEV,
+    FluxShape,
+    flux_shape,
+    flux_shape_of_names,
+    flux_sites,
+)
 from engine.plan.sites.hunyuan_image import (
     HUNYUAN_IMAGE,
     HunyuanImageShape,
@@ -18,9 +24,13 @@ from engine.plan.sites.hunyuan_image import (
 )
 from engine.plan.sites.lumina2 import LUMINA2, Lumina2Shape, lumina2_shape, lumina2_sites
 from engine.plan.sites.sd import SD1, SD2, SdShape, sd_sites
-from engine.plan.sites.sd3 import SD3_MEDIUM, Sd3Shape, sd3_shape, sd3_sites
+from engine.plan.sites.sd3 import sd3_sites
+from engine.plan.sites.sd3_shape import SD3_MEDIUM, Sd3Shape, sd3_shape, sd3_shape_of_names
+from engine.plan.sites.sdxl import SDXL, SdxlShape, sdxl_sites
 
-ModelShape = SdShape | SdxlShape | FluxShape | Sd3Shape | HunyuanImageShape | Lumina2Shape | AnimaShape
+ModelShape = (
+    SdShape | SdxlShape | FluxShape | Sd3Shape | HunyuanImageShape | Lumina2Shape | AnimaShape
+)
 """The few numbers that decide a model's sites; one dataclass for each family of architectures."""
 
 SHAPES: dict[str, ModelShape] = {
@@ -47,6 +57,7 @@ TABLES: dict[type, Callable[[Any], tuple[Site, ...]]] = {
 """The kind of shape → the rules that make sites of it."""
 
 READERS: dict[str, Callable[[Mapping[str, Mapping[str, Any]]], ModelShape]] = {
+    "flux": flux_shape,
     "sd3": sd3_shape,
     "lumina2": lumina2_shape,
     "hunyuan_image": hunyuan_image_shape,
@@ -55,6 +66,8 @@ READERS: dict[str, Callable[[Mapping[str, Mapping[str, Any]]], ModelShape]] = {
 """Architecture → what reads its shape off the configs of its components by role."""
 
 NAME_READERS: dict[str, Callable[[Mapping[str, tuple[int, ...]]], ModelShape | None]] = {
+    "sd3": sd3_shape_of_names,
+    "flux": flux_shape_of_names,
     "hunyuan_image": hunyuan_image_shape_of_names,
 }
 """Architecture → what reads its shape off the tensors of a checkpoint, None if one is missing."""
