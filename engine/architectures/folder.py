@@ -73,22 +73,32 @@ def load_unet(folder: Path, dtype: torch.dtype) -> UNet2DConditionModel:
     return _load(UNet2DConditionModel, folder, "unet", dtype)
 
 
-def load_vae(folder: Path, dtype: torch.dtype, field: str = "model.path") -> AutoencoderKL:
+def load_vae(
+    folder: Path, dtype: torch.dtype, field: str = "model.path", channels: int = 4
+) -> AutoencoderKL:
     """Load the VAE of a model folder, or of a folder that is a VAE itself.
 
     Raises:
-        ModelProblem: if its files are missing or broken, or it has not 4 channels.
+        ModelProblem: if its files are missing or broken, or it has not so many latent channels.
     """
     alone = (folder / "config.json").is_file() and not (folder / "vae").is_dir()
     vae = _load(AutoencoderKL, folder, "" if alone else "vae", dtype, field)
-    channels = vae.config["latent_channels"]
-    if channels != 4:
+    check_channels(vae.config["latent_channels"], channels, folder, field)
+    return vae
+
+
+def check_channels(found: int, wanted: int, source: Path, field: str) -> None:
+    """Refuse a VAE of another architecture.
+
+    Raises:
+        ModelProblem: if it has not so many latent channels.
+    """
+    if found != wanted:
         raise ModelProblem(
-            f"The VAE of {folder.name} has {channels} channels; SD 1.x and 2.x have 4.",
+            f"The VAE of {source.name} has {found} channels; this architecture has {wanted}.",
             "Choose a VAE made for this architecture.",
             field,
         )
-    return vae
 
 
 def scheduler_config(folder: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from engine.architectures.architecture import ModelProblem
 from engine.architectures.assemble import assemble, not_whole
 from engine.architectures.checkpoint import Checkpoint
+from engine.architectures.folder import check_channels
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 UNET_PREFIX = "model.diffusion_model."
@@ -76,12 +77,16 @@ def _unet_config(config: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) 
 
 
 def load_vae(
-    checkpoint: Checkpoint, configs: Path, dtype: torch.dtype, field: str = "model.path"
+    checkpoint: Checkpoint,
+    configs: Path,
+    dtype: torch.dtype,
+    field: str = "model.path",
+    channels: int = 4,
 ) -> AutoencoderKL:
     """Build the VAE from a whole checkpoint or from a VAE file in either layout.
 
     Raises:
-        ModelProblem: if it is not there, not whole, or not a VAE with 4 channels.
+        ModelProblem: if it is not there, not whole, or has not so many latent channels.
     """
     names = next(filter(None, map(checkpoint.below, VAE_PREFIXES)), None)
     if names is None and "decoder.conv_in.weight" in checkpoint.shapes:
@@ -93,13 +98,8 @@ def load_vae(
             "model.vae",
         )
     shapes = {given: checkpoint.shapes[stored] for stored, given in names.items()}
-    channels = shapes.get("decoder.conv_in.weight", (0, 0))[1]
-    if channels != 4:
-        raise ModelProblem(
-            f"The VAE of {checkpoint.path.name} has {channels} channels; SD 1.x and 2.x have 4.",
-            "Choose a VAE made for this architecture.",
-            field,
-        )
+    found = shapes.get("decoder.conv_in.weight", (0, 0))[1]
+    check_channels(found, channels, checkpoint.path, field)
     source = checkpoint.read(names, dtype)
     config = _config(configs / "vae")
     if any(".down_blocks." in name for name in source):
