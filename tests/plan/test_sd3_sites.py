@@ -10,13 +10,13 @@ import pytest
 
 from engine.plan.site import Site
 from engine.plan.sites import sites_of
-from engine.plan.sites.sd3 import (
+from engine.plan.sites.sd3 import sd3_sites
+from engine.plan.sites.sd3_shape import (
     SD3_MEDIUM,
     SD35_MEDIUM,
     VARIANTS,
     Sd3Shape,
     sd3_shape,
-    sd3_sites,
     variant_of,
 )
 from engine.plan.sites.text_encoders import T5Size

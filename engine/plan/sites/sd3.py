@@ -7,109 +7,13 @@ last context block and of the final layer is stored there with its halves swappe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator
 
 from engine.plan.site import HostKind, Segment, Site
-from engine.plan.sites.text_encoders import (
-    CLIP_G,
-    CLIP_L,
-    T5_XXL,
-    ClipSize,
-    T5Size,
-    clip_sites,
-    clip_size,
-    t5_sites,
-    t5_size,
-)
+from engine.plan.sites.sd3_shape import PATCH, TIME_WIDTH, Sd3Shape
+from engine.plan.sites.text_encoders import clip_sites, t5_sites
 
-PATCH = 2  # latents of a patch's side
-TIME_WIDTH = 256  # of the sinusoids that a timestep becomes
-HEAD_WIDTH = 64  # of every attention head
 CONTEXT_TOKENS = 77 + 256  # of CLIP and T5, for estimates
-
-
-@dataclass(frozen=True)
-class Sd3Shape:
-    """What decides the sites of an SD3 model; the defaults are SD3-medium.
-
-    Attributes:
-        width: of a token, picture's and text's alike.
-        layers: joint blocks; the last one leaves the text as it is.
-        dual: the blocks with a second attention among the picture's own tokens.
-        normalized: queries and keys have a norm.
-        context_width: of a text token before it is embedded.
-        pooled_width: of the pooled text.
-        latent_channels: of the VAE.
-        position_side: of the table of positions; larger pictures than 16 times it are refused.
-        clip_l, clip_g: the sizes of the CLIP encoders.
-        t5: the size of the third one, None where there is none.
-        latent_side: of the latent at 1024 pixels; it only counts tokens for estimates.
-    """
-
-    width: int = 1536
-    layers: int = 24
-    dual: tuple[int, ...] = ()
-    normalized: bool = False
-    context_width: int = 4096
-    pooled_width: int = 2048
-    latent_channels: int = 16
-    position_side: int = 192
-    clip_l: ClipSize = CLIP_L
-    clip_g: ClipSize = CLIP_G
-    t5: T5Size | None = T5_XXL
-    latent_side: int = 128
-
-
-SD3_MEDIUM = Sd3Shape()
-SD35_MEDIUM = Sd3Shape(dual=tuple(range(13)), normalized=True, position_side=384)
-SD35_LARGE = Sd3Shape(width=2432, layers=38, normalized=True)
-VARIANTS = {"medium": SD3_MEDIUM, "3.5-medium": SD35_MEDIUM, "3.5-large": SD35_LARGE}
-"""The published sizes by the variant's name."""
-
-
-def sd3_shape(configs: Mapping[str, Mapping[str, Any]]) -> Sd3Shape:
-    """Read the shape off the libraries' configs by role; what is absent counts as published.
-
-    Raises:
-        ValueError: if the transformer is not built as SD3's.
-    """
-    shape = SD3_MEDIUM
-    if "denoiser" in configs:
-        shape = _transformer_shape(configs["denoiser"])
-    if "text_encoder" in configs:
-        shape = replace(shape, clip_l=clip_size(configs["text_encoder"]))
-    if "text_encoder_2" in configs:
-        shape = replace(shape, clip_g=clip_size(configs["text_encoder_2"]))
-    if "text_encoder_3" in configs:
-        shape = replace(shape, t5=t5_size(configs["text_encoder_3"]))
-    return shape
-
-
-def _transformer_shape(config: Mapping[str, Any]) -> Sd3Shape:
-    if config.get("patch_size", PATCH) != PATCH:
-        raise ValueError(f"its patches are not {PATCH} latents wide")
-    width = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
-    if int(config["caption_projection_dim"]) != width:
-        raise ValueError("its text and its picture tokens differ in width")
-    return Sd3Shape(
-        width=width,
-        layers=int(config["num_layers"]),
-        dual=tuple(int(i) for i in config.get("dual_attention_layers") or ()),
-        normalized=config.get("qk_norm") is not None,
-        context_width=int(config["joint_attention_dim"]),
-        pooled_width=int(config["pooled_projection_dim"]),
-        latent_channels=int(config.get("in_channels", 16)),
-        position_side=int(config["pos_embed_max_size"]),
-    )
-
-
-def variant_of(shape: Sd3Shape) -> str:
-    """The name of the published model with this structure, whatever its widths."""
-    if shape.dual:
-        return "3.5-medium"
-    return "3.5-large" if shape.normalized else "medium"
 
 
 def sd3_sites(shape: Sd3Shape) -> tuple[Site, ...]:
