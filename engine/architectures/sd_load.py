@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import torch
@@ -20,17 +19,21 @@ from engine.architectures.clip_encoders import (
     clip_in_checkpoint,
     clip_in_folder,
 )
-from engine.architectures.running import check_attention, place_denoiser
+from engine.architectures.loader_steps import merge_adapters, quiet_libraries, require_model
+from engine.architectures.running import (
+    check_attention,
+    place_denoiser,
+    place_text_encoder,
+    text_encoder_dtype,
+)
 from engine.architectures.sd import SdModel, SdOptions
 from engine.architectures.text import load_tokenizer
-from engine.plan.detect import V_BIAS_SPREAD, ModelFacts, look_at, mismatch
-from engine.plan.header import FileProblem
+from engine.plan.detect import V_BIAS_SPREAD, ModelFacts, look_at
 from engine.plan.sites import sites_of
 from engine.schema.model import Model
 
 VAE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TEXT_PREFIXES = ("cond_stage_model.transformer.", "cond_stage_model.model.")
-log = logging.getLogger(__name__)
 
 PARTS = 4  # text encoder, picture model, VAE, merged adapters
 
@@ -40,10 +43,10 @@ def load(loading: Loading) -> SdModel:
     architecture, model, device = loading.architecture, loading.model, loading.device
     dtype, offline, report = loading.dtype, loading.offline, loading.report
     check_attention(model.attention, device)
-    _quiet_libraries()
+    quiet_libraries()
     source = folder.locate(model.path, offline=offline)
     facts = look_at(str(source))
-    _require(facts, architecture, source)
+    require_model(facts, architecture, source)
     if source.is_dir():
         folder.scheduler_config(source)
         checkpoint = None
@@ -52,17 +55,18 @@ def load(loading: Loading) -> SdModel:
     configs = single_file.config_folder(architecture, model.prediction)
 
     report("Loading the text encoder", 0, PARTS)
+    text_dtype = text_encoder_dtype(loading)
     kind = OPEN_CLIP_H if architecture == "sd2" else CLIP_L
     if checkpoint is None:
-        text_encoder = clip_in_folder(kind, source / "text_encoder", dtype)
+        text_encoder = clip_in_folder(kind, source / "text_encoder", text_dtype)
         tokenizer = load_tokenizer(source / "tokenizer")
     else:
-        text_encoder = clip_in_checkpoint(kind, checkpoint, dtype, TEXT_PREFIXES)
+        text_encoder = clip_in_checkpoint(kind, checkpoint, text_dtype, TEXT_PREFIXES)
         tokenizer = load_tokenizer(CLIP_TOKENIZER)
         if architecture == "sd2":
             tokenizer = tokenizer.padded_with("!")
     _check_clip_skip(model.clip_skip, text_encoder)
-    nn.Module.to(text_encoder, device)
+    place_text_encoder(text_encoder, loading)
 
     report("Loading the picture model", 1, PARTS)
     if checkpoint is None:
@@ -94,35 +98,9 @@ def load(loading: Loading) -> SdModel:
         ),
     )
     report("Merging adapters", 3, PARTS)
-    _merge(loaded, model)
+    merge_adapters(loaded, model)
     report("Model loaded", PARTS, PARTS)
     return loaded
-
-
-def _quiet_libraries() -> None:
-    """Their load reports and bars are for notebooks; what matters is checked and told here."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    for library in (diffusers_logging, transformers_logging):
-        library.disable_progress_bar()
-    logging.getLogger("diffusers").setLevel(logging.ERROR)
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-
-
-def _require(facts: ModelFacts, architecture: str, source: Path) -> None:
-    """Refuse what cannot be the base of this job.
-
-    Raises:
-        ModelProblem: in the words of the plan, which the window shows too.
-    """
-    wrong = mismatch(facts, architecture)
-    if wrong:
-        raise ModelProblem(f"{source.name}: {wrong}")
-    if facts.refusal:
-        raise ModelProblem(facts.refusal)
-    if facts.architecture is None:
-        raise ModelProblem(f"{source.name} is no model that Graft knows.", "Choose another file.")
 
 
 def _load_vae(
@@ -168,28 +146,3 @@ def _check_clip_skip(clip_skip: int | None, text_encoder: Clip) -> None:
             "2 is usual.",
             "model.clip_skip",
         )
-
-
-def _merge(loaded: SdModel, model: Model) -> None:
-    """Merge the job's adapters into the base, in memory.
-
-    Raises:
-        ModelProblem: if a file cannot be read or is for another model.
-    """
-    if not model.merge:
-        return
-    from engine.networks import AdapterProblem, attach_file
-
-    for i, item in enumerate(model.merge):
-        try:
-            handle = attach_file(
-                loaded.architecture, loaded.components, Path(item.file).expanduser(), item.weight
-            )
-        except (AdapterProblem, FileProblem) as problem:
-            raise ModelProblem(str(problem), field=f"model.merge[{i}].file") from None
-        if handle.unused:
-            log.warning(
-                "%s: %d of its adapters are left out: %s",
-                item.file, len(handle.unused), handle.unused[0].reason,
-            )  # fmt: skip
-        handle.merge()
