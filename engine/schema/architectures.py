@@ -29,7 +29,7 @@ class BlockName:
     """One block of the denoiser as people know it: `IN04`, and what it is in the model."""
 
     name: str
-    part: str  # IN, MID or OUT: the groups that the editor brackets
+    part: str  # IN, MID, OUT: the groups that the editor brackets; EMB and END stand alone
     modules: str
 
 
@@ -75,6 +75,33 @@ def _sd_blocks() -> tuple[BlockName, ...]:
             words = f"up_blocks.{level}, {kind} {layer}{sampler}"
             blocks.append(_block("OUT", 3 * level + layer, words))
     return tuple(blocks)
+
+
+def _sdxl_blocks() -> tuple[BlockName, ...]:
+    """Name the 23 blocks of SDXL's U-Net (spec: networks 4.1).
+
+    The first and the last hold nothing that adapters sit on, but lists in job files count them.
+    """
+    blocks = [
+        BlockName("EMB", "EMB", "time and label embedding"),
+        BlockName("IN00", "IN", "conv_in"),
+    ]
+    for level in range(3):
+        kind = "resnet and attention" if level > 0 else "resnet"
+        for layer in range(2):
+            words = f"down_blocks.{level}, {kind} {layer}"
+            blocks.append(_block("IN", len(blocks) - 1, words))
+        if level < 2:
+            blocks.append(_block("IN", len(blocks) - 1, f"down_blocks.{level}, downsampler"))
+    for number, words in enumerate(("first resnet", "attention", "second resnet")):
+        blocks.append(_block("MID", number, f"mid_block, {words}"))
+    for level in range(3):
+        for layer in range(3):
+            kind = "resnet and attention" if level < 2 else "resnet"
+            sampler = " and upsampler" if layer == 2 and level < 2 else ""
+            words = f"up_blocks.{level}, {kind} {layer}{sampler}"
+            blocks.append(_block("OUT", 3 * level + layer, words))
+    return (*blocks, BlockName("END", "END", "conv_out"))
 
 
 def _block(part: str, number: int, modules: str) -> BlockName:
@@ -138,6 +165,9 @@ ARCHITECTURES: dict[str, Architecture] = {
             resolution_step=64,
             picture_step=8,
             latent_channels=4,
+            blocks=_sdxl_blocks(),
+            lr_weight_first=1,
+            lr_weight_counts=(9, 3, 9),
             defaults=_at(1024)
             | {"network.train": "denoiser", "network.rank": 32, "network.alpha": 16.0},
         ),

@@ -10,7 +10,7 @@ import pytest
 
 from engine.plan.site import Site
 from engine.plan.sites import sites_of
-from engine.plan.sites.sd import SdShape, sd_shape
+from engine.plan.sites.sd import sd_shape
 
 HERE = Path(__file__).parent
 
@@ -79,4 +79,3 @@ def test_other_widths_follow_the_same_rules() -> None:
 def test_a_unet_of_another_structure_is_refused() -> None:
     with pytest.raises(ValueError, match="25 blocks"):
         sd_shape({"block_out_channels": [320, 640, 1280]}, None, 64)
-    assert SdShape().time_width == 1280
