@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 SD = ("sd1", "sd2")
 UNET = (*SD, "sdxl")
 CLIP = (*UNET, "flux", "sd3")
+STREAMS = ("flux", "hunyuan_image")  # with double-stream and single-stream blocks
 FLOW = ("flux", "sd3", "lumina2", "hunyuan_image", "anima")
 
 LUMINA_SYSTEM_PROMPTS = (
@@ -39,6 +40,8 @@ class Architecture:
 
     `blocks` are in the order of `block_dims`; `lr_weight_counts` says how many of them belong to
     down, mid and up weights, and `lr_weight_first` where the down ones begin (spec: networks 4.1).
+    `block_counts` names the options that select blocks by number, with how many blocks the largest
+    published model has.
     """
 
     id: str
@@ -54,6 +57,7 @@ class Architecture:
     blocks: tuple[BlockName, ...] = ()
     lr_weight_first: int = 0
     lr_weight_counts: tuple[int, int, int] = (0, 0, 0)
+    block_counts: Mapping[str, int] = field(default_factory=dict)  # selecting option → its blocks
     defaults: Mapping[str, object] = field(default_factory=dict)  # dotted path → value
 
 
@@ -181,6 +185,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             resolution_step=16,
             picture_step=16,
             latent_channels=16,
+            block_counts={"train_double_block_indices": 19, "train_single_block_indices": 38},
             defaults=_at(1024) | _CALM | {"objective.timestep_sampling": "flux_shift"},
         ),
         Architecture(
@@ -193,6 +198,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             resolution_step=16,
             picture_step=16,
             latent_channels=16,
+            block_counts={"train_block_indices": 38},
             defaults=_at(1024)
             | _CALM
             | {
@@ -211,6 +217,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             resolution_step=16,
             picture_step=16,
             latent_channels=16,
+            block_counts={"train_block_indices": 26},
             defaults=_at(1024)
             | _CALM
             | {
@@ -233,6 +240,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             picture_step=32,
             latent_channels=64,
             latent_scale=32,
+            block_counts={"train_double_block_indices": 20, "train_single_block_indices": 40},
             defaults=_at(1024) | _CALM | {"objective.flow_shift": 5.0},
         ),
         Architecture(
@@ -245,6 +253,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             resolution_step=16,
             picture_step=16,
             latent_channels=16,
+            block_counts={"train_block_indices": 28},
             defaults=_at(1024)
             | _CALM
             | {

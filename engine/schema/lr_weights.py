@@ -6,14 +6,11 @@ import math
 
 from engine.schema.architectures import Architecture
 from engine.schema.network import LR_SHAPES, Network
+from engine.schema.problem import OptionError
 
 
-class LrWeightError(ValueError):
+class LrWeightError(OptionError):
     """A weight that cannot be read; `key` is the field of `[network]` it stands in."""
-
-    def __init__(self, key: str, message: str) -> None:
-        self.key = key
-        super().__init__(message)
 
 
 def block_lr_weights(network: Network, architecture: Architecture) -> list[float] | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
 from engine.schema.architectures import UNET
 from engine.schema.field import When, option
-from engine.schema.table import FloatList, IntList, Table
+from engine.schema.network_places import NetworkPlaces
+from engine.schema.patterns import PatternList
 
 
 def _weights(value: Any) -> Any:
@@ -29,113 +30,11 @@ LrWeights = Annotated[list[float] | str, BeforeValidator(_weights)]
 """Numbers, or a shape's name with an optional addition: "sine", "cosine+.25"."""
 
 LR_SHAPES = ("sine", "cosine", "linear", "reverse_linear", "zeros")
-_CONV = When("network.conv_dim", is_set=True)
 
 
-class Network(Table):
+class Network(NetworkPlaces):
     """Rank, alpha and everything else of the adapter (spec: networks 4.1)."""
 
-    kind: Literal["lora"] = option(
-        "lora",
-        "Kind",
-        "The kind of adapter. LoRA is read by every program.",
-        basic=True,
-        aliases=("network_module",),
-        choice_labels={"lora": "LoRA"},
-    )
-    rank: int = option(
-        16,
-        "Rank",
-        "How many directions each layer may learn. Twice the rank, twice the file and optimizer "
-        "memory. Try 8–16 for a subject, 32 for a rich style; lower it when pictures look copied.",
-        ge=1,
-        le=1024,
-        scale="double",
-        basic=True,
-        aliases=("network_dim",),
-    )
-    alpha: float = option(
-        8.0,
-        "Alpha",
-        "What is learned is multiplied by alpha ÷ rank. Half the rank is a calm start; if you "
-        "halve it, raise the learning rate. 0 means equal to rank.",
-        ge=0,
-        basic=True,
-        aliases=("network_alpha",),
-    )
-    train: Literal["both", "denoiser", "text_encoder"] = option(
-        "both",
-        "Train",
-        "Which parts get adapters: the picture model, the text encoder, or both. The picture model "
-        "alone is calmer and lets the text encoder leave memory.",
-        section="What is trained",
-        basic=True,
-        aliases=("network_train_unet_only", "network_train_text_encoder_only"),
-        choice_labels={
-            "both": "both",
-            "denoiser": "picture model",
-            "text_encoder": "text encoder",
-        },
-    )
-    conv_dim: int | None = option(
-        None,
-        "3×3 conv rank",
-        "Also adapts the U-Net's 3×3 convolutions and resnet layers, where texture lives. Off is "
-        "fine for subjects; try 4–8 for styles.",
-        ge=1,
-        le=1024,
-        scale="double",
-        empty="off",
-        section="What is trained",
-        applies_to=UNET,
-    )
-    conv_alpha: float | None = option(
-        None,
-        "3×3 conv alpha",
-        "Alpha of the 3×3 layers; 1 if left empty.",
-        ge=0,
-        empty="1",
-        section="What is trained",
-        applies_to=UNET,
-        only_if=_CONV,
-    )
-    block_dims: IntList | None = option(
-        None,
-        "Rank per block",
-        "Own rank for each block, drawn at the right or typed as a list. 0 leaves a block "
-        "untouched.",
-        empty="the same everywhere",
-        section="Rank by place",
-        applies_to=UNET,
-        blocks=True,
-    )
-    block_alphas: FloatList | None = option(
-        None,
-        "Alpha per block",
-        "Own alpha for each block.",
-        empty="the same everywhere",
-        section="Rank by place",
-        applies_to=UNET,
-        blocks=True,
-    )
-    conv_block_dims: IntList | None = option(
-        None,
-        "Conv rank per block",
-        "The same for the 3×3 layers; turns them on by itself.",
-        empty="3×3 conv rank everywhere",
-        section="Rank by place",
-        applies_to=UNET,
-        blocks=True,
-    )
-    conv_block_alphas: FloatList | None = option(
-        None,
-        "Conv alpha per block",
-        "Own alpha of the 3×3 layers for each block.",
-        empty="3×3 conv alpha everywhere",
-        section="Rank by place",
-        applies_to=UNET,
-        blocks=True,
-    )
     down_lr_weight: LrWeights | None = option(
         None,
         "LR weight, down",
@@ -170,6 +69,15 @@ class Network(Table):
         ge=0,
         section="Learning rates",
         applies_to=UNET,
+    )
+    network_reg_lrs: PatternList | None = option(
+        None,
+        "Rate by pattern",
+        "Pairs pattern=learning rate with commas between, such as single_blocks=5e-5. The first "
+        "pattern found in a layer's name gives its rate; at 0 it gets no adapter. Patterns are "
+        "looked for as in Leave out layers.",
+        empty="none",
+        section="Learning rates",
     )
     loraplus_lr_ratio: float | None = option(
         None,

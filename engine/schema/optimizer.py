@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from engine.schema.field import When, option
 from engine.schema.optimizers import NAMED
-from engine.schema.table import FloatList, StepsOrShare, Table
+from engine.schema.table import FloatList, StepsOrShare, Table, split_items
+
+
+def _rates(value: Any) -> Any:
+    """Take one number, or a list of them in any form."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return [value]
+    return split_items(value)
+
+
+Rates = Annotated[list[float], BeforeValidator(_rates)]
+"""One learning rate, or one for each of several parts."""
 
 _NAME = "optimizer.name"
 _BETAS = (
@@ -192,13 +205,12 @@ class Optimizer(Table):
         empty="learning rate",
         aliases=("unet_lr",),
     )
-    text_encoder_lr: float | None = option(
+    text_encoder_lr: Rates | None = option(
         None,
         "Text encoder's rate",
-        "Own learning rate of the text encoder's adapters; half of the learning rate is usual.",
-        ge=0,
-        le=10,
-        scale="log",
+        "Own learning rate of the text encoder's adapters; half of the learning rate is usual. "
+        "Where there are several encoders, one number each: the last is for the rest too, and 0 "
+        "trains none of it.",
         empty="learning rate",
         only_if=When("network.train", not_equals=("denoiser",)),
     )

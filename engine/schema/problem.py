@@ -24,6 +24,14 @@ class Problem:
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
+class OptionError(ValueError):
+    """A value that turned out wrong where it is used; `key` is its field in the table."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(message)
+
+
 class JobError(ValueError):
     """A job that cannot run; carries every problem, errors first."""
 

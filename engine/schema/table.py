@@ -13,7 +13,7 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
 
 
-def _split(value: Any) -> Any:
+def split_items(value: Any) -> Any:
     """Turn "4, 4, 8" or "[4, 4, 8]" into its items; other values pass unchanged."""
     if not isinstance(value, str):
         return value
@@ -23,13 +23,13 @@ def _split(value: Any) -> Any:
 
 def _resolution(value: Any) -> Any:
     """Accept 512, "512x768" or a list of those; the used form is always a list of text."""
-    items = _split(value) if isinstance(value, str) else value
+    items = split_items(value) if isinstance(value, str) else value
     return [str(item) for item in (items if isinstance(items, list) else [items])]
 
 
-IntList = Annotated[list[int], BeforeValidator(_split)]
-FloatList = Annotated[list[float], BeforeValidator(_split)]
-TextList = Annotated[list[str], BeforeValidator(_split)]
+IntList = Annotated[list[int], BeforeValidator(split_items)]
+FloatList = Annotated[list[float], BeforeValidator(split_items)]
+TextList = Annotated[list[str], BeforeValidator(split_items)]
 ResolutionList = Annotated[list[str], BeforeValidator(_resolution)]
 StepsOrShare = int | float | str
 """A count of steps, a share below 1, or a percentage as text: 100, 0.1 or "10%"."""
