@@ -70,7 +70,7 @@ def load_unet(folder: Path, dtype: torch.dtype) -> UNet2DConditionModel:
     Raises:
         ModelProblem: if its files are missing, broken or do not fit its config.
     """
-    return _load(UNet2DConditionModel, folder, "unet", dtype)
+    return load_part(UNet2DConditionModel, folder, "unet", dtype)
 
 
 def load_vae(
@@ -82,7 +82,7 @@ def load_vae(
         ModelProblem: if its files are missing or broken, or it has not so many latent channels.
     """
     alone = (folder / "config.json").is_file() and not (folder / "vae").is_dir()
-    vae = _load(AutoencoderKL, folder, "" if alone else "vae", dtype, field)
+    vae = load_part(AutoencoderKL, folder, "" if alone else "vae", dtype, field)
     check_channels(vae.config["latent_channels"], channels, folder, field)
     return vae
 
@@ -121,7 +121,14 @@ def scheduler_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, field: str = "model.path") -> Any:
+def load_part(
+    cls: Any, folder: Path, part: str, dtype: torch.dtype, field: str = "model.path"
+) -> Any:
+    """Load one of diffusers' modules from a model folder, or from the folder itself (`part` "").
+
+    Raises:
+        ModelProblem: if its files are missing, broken or do not fit its config.
+    """
     where = folder / part if part else folder
     try:
         model, info = cls.from_pretrained(
