@@ -25,7 +25,10 @@ T5_TOKENIZER = RESOURCES / "tokenizers" / "t5"
 INSIDE = "text_encoders.t5xxl.transformer."
 """Where files that hold a whole model keep it."""
 
-MEND = "Choose a t5xxl file (fp16 or fp8) under T5-XXL, as it is published beside the model."
+MEND = (
+    "Give one under T5-XXL: t5xxl_fp16.safetensors or t5xxl_fp8_e4m3fn.safetensors, published as "
+    "comfyanonymous/flux_text_encoders."
+)
 _FIRST = "encoder.block.0.layer.0."
 _QUERY = f"{_FIRST}SelfAttention.q.weight"
 _OTHERS = {

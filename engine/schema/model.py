@@ -60,6 +60,7 @@ class Model(Table):
         empty="the one in the model",
         path="model",
         extensions=MODEL_FILES,
+        aliases=("ae",),
         basic=True,
     )
     denoiser: str | None = option(
@@ -178,6 +179,26 @@ class Model(Table):
         aliases=("max_token_length", "gemma2_max_token_length", "qwen3_max_token_length"),
         applies_to=(*UNET, "lumina2", "anima"),
     )
+    t5_max_tokens: int | None = option(
+        None,
+        "T5 caption length",
+        "How many tokens of a caption T5 reads; longer ones are cut, shorter ones padded, and the "
+        "padding counts as text. Use the same number in your viewer.",
+        ge=8,
+        le=512,
+        unit="tokens",
+        empty="as the model was trained: FLUX.1-dev 512, schnell and SD3 256",
+        aliases=("t5xxl_max_token_length", "t5_max_token_length"),
+        applies_to=("flux", "sd3"),
+    )
+    t5_attention_mask: bool = option(
+        False,
+        "Leave T5's padding out",
+        "Captions do not see what they were padded with. The models were trained with the padding; "
+        "an adapter trained without is worse in viewers that keep it, as nearly all do.",
+        aliases=("apply_t5_attn_mask",),
+        applies_to=("flux", "sd3"),
+    )
     system_prompt: str = option(
         "",
         "System prompt",
@@ -192,8 +213,8 @@ class Model(Table):
         "auto",
         "Weights kept as",
         "How the frozen base model lies in memory. Automatic follows the training precision. int8 "
-        "needs half of bf16 at an error of 1 % in each layer, fp8 5 to 8 %, nf4 a quarter at 18 %; "
-        "adapters learn around it. nf4 needs bitsandbytes and an NVIDIA card.",
+        "needs half of bf16 at an error of 1 % in each layer, fp8 3 % and more, nf4 a quarter at "
+        "18 %; adapters learn around it. nf4 needs bitsandbytes and an NVIDIA card.",
         section="Precision",
         aliases=("fp8_base", "fp8_scaled"),
         choice_labels={
@@ -208,8 +229,8 @@ class Model(Table):
         option(
             "auto",
             "Text encoders kept as",
-            "The same for the text encoders. Large ones, such as T5-XXL, are well kept in int8. With "
-            "kept captions they leave memory before the first step in any case.",
+            "The same for the text encoders; int8 suits large ones, such as T5-XXL. With kept "
+            "captions they leave memory before the first step in any case.",
             section="Precision",
             aliases=("t5xxl_dtype", "fp8_vl"),
             choice_labels={
