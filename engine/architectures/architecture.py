@@ -94,6 +94,7 @@ class Loading:
         report: told before each part; may raise to stop.
         zero_terminal_snr: use that schedule even if the file does not say so.
         weighted_captions: parentheses in captions give weights.
+        blocks_away: so many of the denoiser's last blocks stay in the computer's memory.
     """
 
     architecture: str
@@ -104,6 +105,7 @@ class Loading:
     report: Report = _say_nothing
     zero_terminal_snr: bool = False
     weighted_captions: bool = False
+    blocks_away: int = 0
 
 
 class TrainableModel(Protocol):

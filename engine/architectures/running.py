@@ -8,9 +8,12 @@ import torch
 from torch import nn
 
 from engine.architectures.architecture import Loading, ModelProblem
+from engine.architectures.four_bits import check_four_bits, four_bits_of
+from engine.architectures.frozen import FORMS, Form, FrozenLinear, blocks_of, pack_block
 
 KERNELS = {"flash": "FLASH_ATTENTION", "efficient": "EFFICIENT_ATTENTION",
            "cudnn": "CUDNN_ATTENTION", "math": "MATH"}  # fmt: skip
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 CPU_KERNELS = ("auto", "flash", "math")
 
 
@@ -46,6 +49,38 @@ def preview_precision(denoiser: nn.Module) -> AbstractContextManager[object]:
     return torch.autocast(device, dtype=dtype)
 
 
+def text_encoder_dtype(loading: Loading) -> torch.dtype:
+    """The precision in which a text encoder is read: the job's own, or the denoiser's."""
+    return DTYPES.get(loading.model.text_encoder_weights, loading.dtype)
+
+
 def place_denoiser(denoiser: nn.Module, loading: Loading) -> None:
-    """Bring a freshly loaded denoiser to the job's device, in the form the job keeps it in."""
-    nn.Module.to(denoiser, loading.device)
+    """Bring a freshly loaded denoiser to the job's device, in the form the job keeps it in.
+
+    Blocks that are to be swapped stay in the computer's memory.
+    """
+    home = torch.device("cpu")
+    blocks = blocks_of(denoiser)
+    away = blocks[len(blocks) - loading.blocks_away :]
+    for block in blocks:
+        _pack(block, loading.model.weights, home if block in away else loading.device)
+    kept = {id(tensor) for block in away for tensor in (*block.parameters(), *block.buffers())}
+    for tensor in (*denoiser.parameters(), *denoiser.buffers()):
+        if id(tensor) not in kept:
+            tensor.data = tensor.data.to(loading.device)
+
+
+def place_text_encoder(encoder: nn.Module, loading: Loading) -> None:
+    """Bring a text encoder to the job's device, in the form the job keeps it in."""
+    for block in blocks_of(encoder):
+        _pack(block, loading.model.text_encoder_weights, loading.device)
+    nn.Module.to(encoder, loading.device)
+
+
+def _pack(block: nn.Module, kept_as: str, device: torch.device) -> None:
+    if kept_as in FORMS:
+        form: Form = kept_as  # pyright: ignore[reportAssignmentType]
+        pack_block(block, device, lambda linear: FrozenLinear(linear, form))
+    elif kept_as == "nf4":
+        check_four_bits(device)
+        pack_block(block, device, lambda linear: four_bits_of(linear, device))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 
 from engine.architectures import folder, single_file
 from engine.architectures.architecture import Loading, ModelProblem, Prediction
-from engine.architectures.checkpoint import Checkpoint, open_checkpoint
+from engine.architectures.checkpoint import open_checkpoint
 from engine.architectures.clip_encoders import (
     CLIP_L,
     CLIP_TOKENIZER,
@@ -19,7 +15,12 @@ from engine.architectures.clip_encoders import (
     clip_in_checkpoint,
     clip_in_folder,
 )
-from engine.architectures.loader_steps import merge_adapters, quiet_libraries, require_model
+from engine.architectures.loader_steps import (
+    load_job_vae,
+    merge_adapters,
+    quiet_libraries,
+    require_model,
+)
 from engine.architectures.running import (
     check_attention,
     place_denoiser,
@@ -32,7 +33,6 @@ from engine.plan.detect import V_BIAS_SPREAD, ModelFacts, look_at
 from engine.plan.sites import sites_of
 from engine.schema.model import Model
 
-VAE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TEXT_PREFIXES = ("cond_stage_model.transformer.", "cond_stage_model.model.")
 
 PARTS = 4  # text encoder, picture model, VAE, merged adapters
@@ -77,7 +77,7 @@ def load(loading: Loading) -> SdModel:
     place_denoiser(unet, loading)
 
     report("Loading the VAE", 2, PARTS)
-    vae = _load_vae(model, source, checkpoint, configs, offline)
+    vae = load_job_vae(loading, source, checkpoint, configs)
     nn.Module.to(vae, device)
 
     loaded = SdModel(
@@ -101,21 +101,6 @@ def load(loading: Loading) -> SdModel:
     merge_adapters(loaded, model)
     report("Model loaded", PARTS, PARTS)
     return loaded
-
-
-def _load_vae(
-    model: Model, source: Path, checkpoint: Checkpoint | None, configs: Path, offline: bool
-) -> AutoencoderKL:
-    """The job's own VAE, or else the model's."""
-    dtype = VAE_DTYPES[model.vae_precision]
-    field = "model.path"
-    if model.vae:
-        field = "model.vae"
-        source = folder.locate(model.vae, offline=offline, field=field)
-        checkpoint = open_checkpoint(source, field) if source.is_file() else None
-    if checkpoint is None:
-        return folder.load_vae(source, dtype, field)
-    return single_file.load_vae(checkpoint, configs, dtype, field)
 
 
 def _prediction(model: Model, facts: ModelFacts, unet: nn.Module) -> Prediction:

@@ -82,6 +82,26 @@ class Training(Table):
         section="Precision and memory",
         basic=True,
     )
+    offload_activations: bool = option(
+        False,
+        "Checkpoints in main memory",
+        "What gradient checkpointing remembers waits in the computer's memory instead of the "
+        "card's: up to 1 GB less, a sixth slower.",
+        section="Precision and memory",
+        aliases=("cpu_offload_checkpointing",),
+        only_if=When("training.gradient_checkpointing", is_set=True),
+    )
+    blocks_to_swap: int | None = option(
+        None,
+        "Blocks to swap",
+        "So many of the picture model's blocks wait in the computer's memory and come to the card "
+        "one after the other. More blocks, less memory, slower steps.",
+        ge=1,
+        le=100,
+        empty="none",
+        section="Precision and memory",
+        only_if=When("training.gradient_checkpointing", is_set=True),
+    )
     compile: bool = option(
         False,
         "Compile",

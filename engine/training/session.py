@@ -18,6 +18,7 @@ from torch.nn import Parameter
 
 from engine.architectures import load
 from engine.architectures.architecture import Loading, Part, TrainableModel
+from engine.architectures.frozen import blocks_of
 from engine.data.loader import Loader
 from engine.networks.groups import GroupSpec
 from engine.networks.network import Network
@@ -26,7 +27,10 @@ from engine.plan.header import FileProblem
 from engine.plan.steps import RunLength
 from engine.protocol import Failure, Hello
 from engine.schema.job import Job
+from engine.schema.problem import JobError, Problem
 from engine.schema.table import steps_of
+from engine.training.block_swap import BlockSwap
+from engine.training.checkpointing import offload_checkpoints
 from engine.training.control import Control
 from engine.training.description import Description
 from engine.training.ema import Ema
@@ -76,6 +80,7 @@ class Session:
     trains_text: bool  # False once `training.stop_text_encoder_after` is reached
     adapts_text: bool
     stop_text_after: int | None
+    swap: BlockSwap | None
 
     @property
     def scaler(self) -> Any:
@@ -184,6 +189,9 @@ def _assemble(
     network.train()
     if job.training.gradient_checkpointing:
         model.enable_gradient_checkpointing()
+        if job.training.offload_activations:
+            offload_checkpoints(model.components["denoiser"])
+    swap = _swap(job, model, device)
     if job.training.compile:
         model.compile_blocks()
     if is_schedule_free(job.optimizer):
@@ -233,7 +241,27 @@ def _assemble(
         trains_text=any(p.requires_grad for a in of_text for p in a.parameters()),
         adapts_text=bool(of_text),
         stop_text_after=steps_of(stop_after, total) if stop_after is not None else None,
+        swap=swap,
     )
+
+
+def _swap(job: Job, model: TrainableModel, device: Device) -> BlockSwap | None:
+    """Let blocks wait in the computer's memory, if the job says so.
+
+    Raises:
+        JobError: there are not so many blocks.
+    """
+    count = job.training.blocks_to_swap
+    if not count:
+        return None
+    blocks = blocks_of(model.components["denoiser"])
+    if count > len(blocks) - 2:
+        words = (
+            f"Blocks to swap is {count}; this model has {len(blocks)} blocks, of which at most "
+            f"{len(blocks) - 2} can be swapped."
+        )
+        raise JobError([Problem("training.blocks_to_swap", words)])
+    return BlockSwap(blocks, count, torch.device(device.id))
 
 
 def _hello(
@@ -282,17 +310,18 @@ def _load(
         control.check()
         events.phase("loading", words, done, total)
 
-    weights = precision if job.model.weights == "auto" else job.model.weights
+    kept_as = job.model.weights if job.model.weights in PRECISIONS else precision
     return load(
         Loading(
             job.model.architecture,
             job.model,
             device=torch.device(device.id),
-            dtype=PRECISIONS[weights],
+            dtype=PRECISIONS[kept_as],
             offline=job.launch.offline,
             report=report,
             zero_terminal_snr=job.objective.zero_terminal_snr,
             weighted_captions=job.dataset.weighted_captions,
+            blocks_away=job.training.blocks_to_swap or 0,
         )
     )
 
