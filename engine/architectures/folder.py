@@ -16,9 +16,12 @@ from engine.plan.detect import hub_folder, is_hub_id
 
 COMPONENT_FILES = ["model_index.json"] + [
     f"{part}/{name}"
-    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-    for name in ("*.json", "*.safetensors", "*.txt")
-]
+    for part in (
+        "unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3",
+        "text_conditioner", "tokenizer", "tokenizer_2", "tokenizer_3", "scheduler",
+    )
+    for name in ("*.json", "*.safetensors", "*.txt", "*.model")
+]  # fmt: skip
 TRAINED_SCHEDULE = {
     "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
     "num_train_timesteps": 1000,

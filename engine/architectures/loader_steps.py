@@ -1,15 +1,21 @@
-"""What every loader does, whatever the architecture: quiet the libraries, refuse, merge."""
+"""What every loader does, whatever the architecture: quiet libraries, refuse, VAE, merge."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
-from engine.architectures.architecture import ModelProblem, TrainableModel
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+from engine.architectures import folder, single_file
+from engine.architectures.architecture import Loading, ModelProblem, TrainableModel
+from engine.architectures.checkpoint import Checkpoint, open_checkpoint
 from engine.plan.detect import ModelFacts, mismatch
 from engine.plan.header import FileProblem
 from engine.schema.model import Model
 
+VAE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 log = logging.getLogger(__name__)
 
 
@@ -40,6 +46,36 @@ def require_model(
     if facts.architecture is None:
         words = f"{source.name} is no model that Graft knows."
         raise ModelProblem(words, "Choose another file.", field)
+
+
+def load_job_vae(
+    loading: Loading,
+    source: Path,
+    checkpoint: Checkpoint | None,
+    configs: Path,
+    channels: int = 4,
+) -> AutoencoderKL:
+    """Load the VAE that the job names, or else the model's own, in the job's precision.
+
+    Args:
+        loading: the job's wishes.
+        source: the base model: its folder, or its file.
+        checkpoint: that file, opened; None for a folder.
+        configs: our folder of configs, for a file in the original layout.
+        channels: of its latents.
+
+    Raises:
+        ModelProblem: if it is not there, broken, or another architecture's.
+    """
+    model, field = loading.model, "model.path"
+    dtype = VAE_DTYPES[model.vae_precision]
+    if model.vae:
+        field = "model.vae"
+        source = folder.locate(model.vae, offline=loading.offline, field=field)
+        checkpoint = open_checkpoint(source, field) if source.is_file() else None
+    if checkpoint is None:
+        return folder.load_vae(source, dtype, field, channels)
+    return single_file.load_vae(checkpoint, configs, dtype, field, channels)
 
 
 def merge_adapters(loaded: TrainableModel, model: Model) -> None:
