@@ -36,15 +36,16 @@ def test_swapped_blocks_change_the_order_of_sums_alone(
     train_here: Train, job_data: dict[str, Any]
 ) -> None:
     """Gradients that meet at a block's inputs are added in another order: the last bit may move."""
-    wanted = train_here(job_data, CHECKPOINTED | {"output.name": "plain"})
+    # Adam would divide a gradient that is all rounding by itself.
+    plainly = CHECKPOINTED | {"optimizer.name": "SGD"}
+    wanted = train_here(job_data, plainly | {"output.name": "plain"})
     swapped = {"training.blocks_to_swap": 7, "training.offload_activations": True}
-    found = train_here(job_data, CHECKPOINTED | swapped)
+    found = train_here(job_data, plainly | swapped)
     assert losses(found) == pytest.approx(losses(wanted), rel=1e-5)
     assert losses(found)[0] == losses(wanted)[0]
     plain = load_file(wanted.run.checkpoints / "plain.safetensors")
     for name, tensor in adapter(found).items():
-        # Adam's first steps divide small gradients by themselves: rounding may show in their sign.
-        assert torch.allclose(tensor, plain[name], atol=2e-4), name
+        assert torch.allclose(tensor, plain[name], atol=1e-7), name
 
 
 @pytest.mark.parametrize(("kept_as", "away"), [("int8", 0.02), ("fp8_scaled", 0.06), ("fp8", 0.15)])
