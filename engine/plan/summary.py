@@ -22,7 +22,8 @@ from engine.plan.sites import sites_of
 from engine.plan.steps import NothingToTrain, run_length
 from engine.schema.architectures import ARCHITECTURES
 from engine.schema.job import Job
-from engine.schema.lr_weights import LrWeightError
+from engine.schema.options import option_at
+from engine.schema.problem import OptionError
 
 _FILE_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 _HEADER_BYTES = 3 * 90  # three entries of an adapter in the file's header, without their names
@@ -156,11 +157,13 @@ def summarize(
 def _placements(
     job: Job, sites: tuple[Site, ...], architecture: str, file_ranks: FileRanks | None
 ) -> tuple[Placement, ...]:
-    try:
-        return place(job.network, sites, architecture, file_ranks)
-    except LrWeightError:  # told at its field by the check; the rest can still be shown
-        plain = {"down_lr_weight": None, "mid_lr_weight": None, "up_lr_weight": None}
-        return place(job.network.model_copy(update=plain), sites, architecture, file_ranks)
+    network = job.network
+    while True:
+        try:
+            return place(network, sites, architecture, file_ranks)
+        except OptionError as error:  # told at its field by the check; the rest can still be shown
+            default = option_at(f"network.{error.key}").default
+            network = network.model_copy(update={error.key: default})
 
 
 def _parts(
