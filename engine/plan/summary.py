@@ -136,7 +136,7 @@ def summarize(
     architecture = job.model.architecture
     fits = facts is not None and facts.architecture == architecture
     sites = sites_of(architecture, facts.shape if facts is not None and fits else None)
-    placements = _placements(job, sites, architecture, file_ranks)
+    placements = placements_of(job, sites, architecture, file_ranks)
     numbers = [p.site.parameters(p.rank) for p in placements]
     order = Order(job, pictures, world) if pictures is not None else None
     largest = _largest(rules_of(job.dataset), order, job)
@@ -154,9 +154,10 @@ def summarize(
     )
 
 
-def _placements(
-    job: Job, sites: tuple[Site, ...], architecture: str, file_ranks: FileRanks | None
+def placements_of(
+    job: Job, sites: tuple[Site, ...], architecture: str, file_ranks: FileRanks | None = None
 ) -> tuple[Placement, ...]:
+    """Where the job's adapters sit; an option that cannot be used stands at its default."""
     network = job.network
     while True:
         try:
