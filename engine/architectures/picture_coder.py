@@ -19,12 +19,14 @@ class PictureCoder:
     Attributes:
         vae: a VAE of diffusers with `scaling_factor`, and `shift_factor` or none, in its config.
         scale: pixels of a latent's side.
+        tiled_encoding: large pictures may be encoded in tiles; not every VAE can.
     """
 
-    def __init__(self, vae: nn.Module, scale: int = 8) -> None:
+    def __init__(self, vae: nn.Module, scale: int = 8, *, tiled_encoding: bool = True) -> None:
         """Take the VAE as it is, and freeze it."""
         self.vae: Any = vae.requires_grad_(False).eval()
         self.scale = scale
+        self.tiled_encoding = tiled_encoding
         self._identity: dict[str, Any] | None = None
         self.vae.enable_slicing()  # one picture at a time: a batch needs no more memory
 
@@ -35,7 +37,7 @@ class PictureCoder:
         Raises:
             ValueError: if a latent is not finite, as some VAEs give in fp16.
         """
-        self._set_tiling(max(pixels.shape[-2:]))
+        self._set_tiling(max(pixels.shape[-2:]) if self.tiled_encoding else 0)
         with torch.autocast(self.vae.device.type, enabled=False):
             encoded: Any = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype))
         latents = encoded.latent_dist.mode().float()
