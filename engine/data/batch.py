@@ -57,6 +57,8 @@ class Batch:
         rows = []
         for sample, (width, height) in zip(self.samples, self.original_sizes, strict=True):
             left, top = sample.crop
+            if sample.flip:  # the crop's left edge in the mirrored picture
+                left = sample.resized[0] - sample.bucket[0] - left
             rows.append((height, width, top, left, sample.bucket[1], sample.bucket[0]))
         return torch.tensor(rows, dtype=torch.float32)
 

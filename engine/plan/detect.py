@@ -10,16 +10,27 @@ import json
 import os
 import re
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.plan.header import FileProblem, Header, read_header, read_numbers
-from engine.plan.model_names import LABELS, PREFIX, Shapes, Verdict, bare_names, verdict_of
+from engine.plan.model_names import (
+    LABELS,
+    NO_ADAPTER,
+    PREFIX,
+    WITHOUT_ADAPTER,
+    Shapes,
+    Verdict,
+    bare_names,
+    verdict_of,
+)
 from engine.plan.pickle_names import read_pickle_names
 from engine.plan.sites import NAME_READERS, READERS, SHAPES, ModelShape
 from engine.plan.sites.sd import SdShape, sd_shape
-from engine.schema.architectures import ARCHITECTURES
+from engine.schema.architectures import ARCHITECTURES, UNET
+from engine.schema.model import Model
 
 Prediction = Literal["epsilon", "v"]
 Layout = Literal["diffusers", "single_file", "pickle", "denoiser", "unknown"]
@@ -28,6 +39,12 @@ V_BIAS_SPREAD = 0.09
 """SD 2.x files whose last norm's biases spread more than this predict v (training-sd-flux 1.3)."""
 
 _LATENT_SIDE = {"sd1": 64, "sd2": 96}
+_TEXT_PREFIXES = {
+    "sd1": "cond_stage_model.",
+    "sd2": "cond_stage_model.",
+    "sdxl": "conditioner.embedders.",
+}
+"""What a whole checkpoint's text encoders begin with."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +111,13 @@ def mismatch(facts: ModelFacts, architecture: str) -> str:
     return f"This model is {found} ({facts.reason}), and the job is for {wanted}. {mend}"
 
 
+def refusal_of(facts: ModelFacts, model: Model) -> str:
+    """Why a model cannot be used by a job, which may bring a part that the file lacks."""
+    if facts.variant == WITHOUT_ADAPTER and model.text_conditioner:
+        return ""
+    return facts.refusal
+
+
 def is_hub_id(text: str) -> bool:
     """Say whether a text can be a hub id: `name` or `owner/name`, and no path."""
     return re.fullmatch(r"[\w.-]+/[\w.-]+", text) is not None and not text.startswith(".")
@@ -139,11 +163,10 @@ def _folder(folder: Path) -> ModelFacts:
         return replace(
             facts, architecture=verdict.architecture, reason=verdict.reason, refusal=verdict.refusal
         )
-    missing = [
-        part
-        for part in ("vae", "text_encoder", "tokenizer", "scheduler")
-        if not (folder / part).is_dir()
-    ]
+    parts = ["vae", "text_encoder", "tokenizer", "scheduler"]
+    if verdict.architecture == "sdxl":
+        parts += ["text_encoder_2", "tokenizer_2"]
+    missing = [part for part in parts if not (folder / part).is_dir()]
     if missing:
         return replace(
             facts,
@@ -160,15 +183,21 @@ def _sd_folder(
 ) -> ModelFacts:
     assert facts.path is not None
     assert verdict.architecture is not None
-    text = _config(facts.path / "text_encoder" / "config.json")
-    side = _LATENT_SIDE[verdict.architecture]
     try:
-        shape = sd_shape(unet, text, side)
-    except ValueError as error:
+        if verdict.architecture in READERS:
+            shape = READERS[verdict.architecture](_configs_by_role(facts.path, "unet"))
+        else:
+            text = _config(facts.path / "text_encoder" / "config.json")
+            shape = sd_shape(unet, text, _LATENT_SIDE[verdict.architecture])
+    except (KeyError, TypeError, ValueError) as error:
         return replace(
             facts, architecture=verdict.architecture, reason=verdict.reason,
             refusal=f"{facts.path.name}: {error}.",
         )  # fmt: skip
+    if str(scheduler.get("_class_name", "")).startswith("EDM"):
+        return replace(
+            facts, refusal=f"{facts.path.name}: This is Playground 2.5, by its scheduler."
+        )
     v = scheduler.get("prediction_type") == "v_prediction"
     return replace(
         facts,
@@ -206,9 +235,12 @@ def _transformer_folder(facts: ModelFacts, config: dict[str, Any]) -> ModelFacts
         words = f"Its denoiser is {name}, which Graft does not know."
         return replace(facts, reason=name, refusal=words)
     told = replace(facts, architecture=architecture, reason=name)
+    assert facts.path is not None
+    if architecture == "anima" and not (facts.path / "text_conditioner").is_dir():
+        words = f"{facts.path.name}: {NO_ADAPTER}"
+        told = replace(told, variant=WITHOUT_ADAPTER, refusal=words)
     if architecture not in READERS:
         return told
-    assert facts.path is not None
     try:
         shape = READERS[architecture](_configs_by_role(facts.path))
     except (KeyError, TypeError, ValueError) as error:
@@ -216,9 +248,9 @@ def _transformer_folder(facts: ModelFacts, config: dict[str, Any]) -> ModelFacts
     return replace(told, shape=shape)
 
 
-def _configs_by_role(folder: Path) -> dict[str, dict[str, Any]]:
+def _configs_by_role(folder: Path, denoiser: str = "transformer") -> dict[str, dict[str, Any]]:
     """The configs of a model folder's parts, as `engine.plan.sites.READERS` take them."""
-    parts = {"denoiser": "transformer"} | {
+    parts = {"denoiser": denoiser} | {
         role: role
         for role in ("text_encoder", "text_encoder_2", "text_encoder_3", "text_conditioner")
     }
@@ -239,7 +271,11 @@ def _unet_verdict(unet: dict[str, Any]) -> Verdict:
         f"{inner}.transformer_blocks.0.attn2.to_k.weight": (1, int(width)),
     }
     if unet.get("addition_embed_type") == "text_time":
-        names["add_embedding.linear_1.weight"] = (1, 1)
+        inputs = int(unet.get("projection_class_embeddings_input_dim") or 0)
+        names["add_embedding.linear_1.weight"] = (1, inputs)
+        depths: Any = unet.get("transformer_layers_per_block")
+        if isinstance(depths, list) and isinstance(depths[-1], int):
+            names[f"down_blocks.2.attentions.0.transformer_blocks.{depths[-1] - 1}.x"] = (1,)
     return verdict_of(names)
 
 
@@ -267,7 +303,7 @@ def _file(path: Path) -> ModelFacts:
     header = read_header(path)
     shapes = {name: info.shape for name, info in header.entries.items()}
     facts = _of_names(path, shapes, "single_file")
-    if facts.architecture in _LATENT_SIDE and not facts.refusal:
+    if facts.architecture in UNET and not facts.refusal:
         prediction, how = _prediction_of_file(facts.architecture, path, header)
         facts = replace(facts, prediction=prediction, reason=f"{facts.reason}; {how}")
     return facts
@@ -282,15 +318,13 @@ def _pickle(path: Path) -> ModelFacts:
             refusal=f"{path.name}: this checkpoint holds Python objects ({names.foreign[0]}). They "
             "could run code and are not loaded. Convert it to .safetensors.",
         )
-    if facts.architecture in _LATENT_SIDE and not facts.refusal:
+    if facts.architecture in UNET and not facts.refusal:
         sibling = _sibling_prediction(path)
-        how = "epsilon, as SD 1.x is" if facts.architecture == "sd1" else "prediction not told"
-        default = "epsilon" if facts.architecture == "sd1" else None
-        facts = replace(
-            facts,
-            prediction=sibling or default,
-            reason=f"{facts.reason}; {f'{sibling} by the .yaml beside it' if sibling else how}",
-        )
+        if sibling:
+            prediction, how = sibling, f"{sibling} by the .yaml beside it"
+        else:
+            prediction, how = _usual_prediction(facts.architecture, names.shapes)
+        facts = replace(facts, prediction=prediction, reason=f"{facts.reason}; {how}")
     return facts
 
 
@@ -306,16 +340,18 @@ def _of_names(path: Path, shapes: Shapes, layout: Layout) -> ModelFacts:
         path=path,
         bytes=path.stat().st_size,
     )
-    if verdict.architecture in NAME_READERS and not verdict.refusal:
+    text = _TEXT_PREFIXES.get(verdict.architecture or "")
+    if text and (verdict.layout == "denoiser" or not any(n.startswith(text) for n in shapes)):
+        words = "it holds only the U-Net, without text encoder. Choose a whole checkpoint."
+        return replace(facts, refusal=f"{path.name}: {words}")
+    readable = not verdict.refusal or verdict.variant == WITHOUT_ADAPTER
+    if verdict.architecture in NAME_READERS and readable:
         own = NAME_READERS[verdict.architecture](bare_names(shapes))
         if own is None:
             return replace(facts, refusal=f"{path.name}: the picture model in it is not whole.")
         return replace(facts, shape=own)
     if verdict.architecture not in _LATENT_SIDE:
         return facts
-    if verdict.layout == "denoiser" or not any(n.startswith("cond_stage_model.") for n in shapes):
-        words = "it holds only the U-Net, without text encoder. Choose a whole checkpoint."
-        return replace(facts, refusal=f"{path.name}: {words}")
     shape = _sd_shape_of_names(shapes, _LATENT_SIDE[verdict.architecture])
     if shape is None:
         return replace(facts, refusal=f"{path.name}: it has not the 25 blocks of SD 1.x and 2.x.")
@@ -364,14 +400,24 @@ def _prediction_of_file(
     sibling = _sibling_prediction(path)
     if sibling:
         return sibling, f"{sibling} by the .yaml beside it"
-    if architecture == "sd1":
-        return "epsilon", "epsilon, as SD 1.x is"
+    usual, how = _usual_prediction(architecture, header.entries)
+    if usual:
+        return usual, how
     bias = f"{PREFIX}output_blocks.11.1.transformer_blocks.0.norm1.bias"
     if bias not in header.entries:
         return None, "prediction not told"
     spread = statistics.pstdev(read_numbers(header, bias))
     guess: Prediction = "v" if spread > V_BIAS_SPREAD else "epsilon"
     return guess, f"{guess} by the spread of its last norm ({spread:.3f})"
+
+
+def _usual_prediction(architecture: str, names: Iterable[str]) -> tuple[Prediction | None, str]:
+    """What a file predicts that says nothing of it; SDXL has a key for the other kind."""
+    if architecture == "sdxl" and "v_pred" in names:
+        return "v", "v by its key v_pred"
+    if architecture == "sd2":
+        return None, "prediction not told"
+    return "epsilon", f"epsilon, as {LABELS[architecture]} is"
 
 
 def _sibling_prediction(path: Path) -> Prediction | None:

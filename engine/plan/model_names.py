@@ -13,7 +13,7 @@ from dataclasses import dataclass
 Shapes = Mapping[str, tuple[int, ...]]
 
 PREFIX = "model.diffusion_model."
-_PREFIXES = (PREFIX, "diffusion_model.")
+_PREFIXES = (PREFIX, "diffusion_model.", "net.")
 
 LABELS = {
     "sd1": "SD 1.x",
@@ -59,6 +59,8 @@ def verdict_of(shapes: Shapes) -> Verdict:
         _quantized,
         _adapter,
         _hunyuan,
+        _lumina,
+        _cosmos,
         _transformers,
         _original_unet,
         _library_unet,
@@ -129,6 +131,53 @@ def _hunyuan_image(names: Shapes, picture: tuple[int, ...], layout: str) -> Verd
     return Verdict("hunyuan_image", "double blocks with an input for glyphs", layout=layout)
 
 
+def _lumina(names: Shapes) -> Verdict | None:
+    """Lumina-Image 2 and what shares its names (spec: training-dit 1.3)."""
+    caption = "time_caption_embed.caption_embedder.1.weight"
+    layout = "denoiser" if caption in names else "single_file"
+    sizes = names.get(caption) or names.get("cap_embedder.1.weight")
+    if sizes is None or not any(name.startswith("noise_refiner.0.") for name in names):
+        return None
+    width, text = sizes
+    mend = "Use Lumina-Image 2.0, or a finetune of it."
+    if width == 3840:
+        return _refuse("Z-Image", f"its width is {width}", mend)
+    if text == 2560:
+        words = "its text encoder is Gemma 3 instead of Gemma 2"
+        return _refuse("a Lumina that reads captions with Gemma 3", words, mend)
+    return Verdict("lumina2", f"refiners, text of width {text}", layout=layout)
+
+
+WITHOUT_ADAPTER = "without adapter"
+"""Variant of an Anima's denoiser, or of a plain Cosmos-Predict2: a job may bring the adapter."""
+
+NO_ADAPTER = (
+    "This is Cosmos-Predict2, which reads captions with T5, or an Anima without its LLM adapter. "
+    "Use the whole Anima file, or give the adapter's file under LLM adapter."
+)
+
+
+def _cosmos(names: Shapes) -> Verdict | None:
+    """Anima and other Cosmos-Predict2 models (spec: training-dit 1.3)."""
+    original = "blocks.0.cross_attn.k_proj.weight"
+    library = "transformer_blocks.0.attn2.to_k.weight"
+    patch = names.get("x_embedder.proj.1.weight") or names.get("patch_embed.proj.weight")
+    if patch is None or len(patch) != 2 or not (original in names or library in names):
+        return None
+    if patch[1] == 72:
+        return _refuse("Cosmos-Predict2 for video", "it takes frames to go on from", _ANIMA)
+    if any(name.startswith(("blocks.28.", "transformer_blocks.28.")) for name in names):
+        return _refuse("an enlarged Anima", "it has more than 28 blocks", _ANIMA)
+    layout = "single_file" if original in names else "denoiser"
+    if "llm_adapter.blocks.0.cross_attn.q_proj.weight" in names:
+        return Verdict("anima", "Cosmos blocks with an LLM adapter", layout=layout)
+    reason = "Cosmos blocks without an LLM adapter"
+    return Verdict("anima", reason, WITHOUT_ADAPTER, NO_ADAPTER, layout)
+
+
+_ANIMA = "Use Anima's own file."
+
+
 def _transformers(names: Shapes) -> Verdict | None:
     if "single_stream_modulation.lin.weight" in names:
         return _refuse("FLUX.2", "it has single_stream_modulation")
@@ -169,7 +218,7 @@ def _original_unet(names: Shapes) -> Verdict | None:
         return odd
     pooled = _size(names, "label_emb.0.0.weight")
     if pooled is not None:
-        return _sdxl(names, pooled)
+        return _sdxl(names, pooled, "input_blocks.7.1", "single_file")
     width = _size(names, "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight")
     if width is None:
         return _refuse("a U-Net of another kind", "it has no text attention where SD has it")
@@ -186,19 +235,20 @@ def _odd_inputs(channels: int) -> Verdict | None:
     return _refuse(kinds[channels], words, "Use the ordinary model it was made from.")
 
 
-def _sdxl(names: Shapes, pooled: int) -> Verdict:
+def _sdxl(names: Shapes, pooled: int, deepest: str, layout: str) -> Verdict:
+    """Tell SDXL from its kin by the label embedding and the depth of its lowest attentions."""
     if pooled == 2560:
         return _refuse("the SDXL refiner", "its label embedding has 2560 inputs", "Use SDXL base.")
     if pooled != 2816:
         return _refuse("an unCLIP model", f"its label embedding has {pooled} inputs")
-    pattern = re.compile(r"input_blocks\.7\.1\.transformer_blocks\.(\d+)\.")
+    pattern = re.compile(rf"{re.escape(deepest)}\.transformer_blocks\.(\d+)\.")
     last = max((int(m[1]) for m in map(pattern.match, names) if m), default=9)
     if last != 9:
         smaller = {3: "SSD-1B", 1: "Segmind Vega"}.get(last, "a pruned SDXL")
         return _refuse(smaller, f"{last + 1} transformer blocks where SDXL has 10", "Use SDXL.")
     if "edm_mean" in names or "edm_std" in names:
         return _refuse("Playground 2.5", "it has edm_mean")
-    return Verdict("sdxl", "label embedding of 2816", "v" if "v_pred" in names else "")
+    return Verdict("sdxl", "label embedding of 2816", layout=layout)
 
 
 def _library_unet(names: Shapes) -> Verdict | None:
@@ -208,8 +258,9 @@ def _library_unet(names: Shapes) -> Verdict | None:
     odd = _odd_inputs(channels)
     if odd is not None:
         return odd
-    if "add_embedding.linear_1.weight" in names:
-        return Verdict("sdxl", "added embedding, diffusers names", layout="denoiser")
+    pooled = _size(names, "add_embedding.linear_1.weight")
+    if pooled is not None:
+        return _sdxl(names, pooled, "down_blocks.2.attentions.0", "denoiser")
     inner = "down_blocks.0.attentions.0"
     width = _size(names, f"{inner}.transformer_blocks.0.attn2.to_k.weight")
     if width is None:
@@ -223,6 +274,14 @@ def _sd_by_width(width: int, second: bool, layout: str) -> Verdict:
         second = width == 1024
     architecture = "sd2" if second else "sd1"
     return Verdict(architecture, f"U-Net with text attention of width {width}", layout=layout)
+
+
+_LANGUAGE_MODELS = {
+    "layers.0.pre_feedforward_layernorm.weight": "Gemma",
+    "layers.0.self_attn.q_norm.weight": "Qwen3",
+    "layers.0.self_attn.q_proj.bias": "Qwen2.5",
+}
+"""A tensor that tells a language model from the others; Gemma 3 has the first two."""
 
 
 def _parts(names: Shapes) -> Verdict | None:
@@ -241,6 +300,13 @@ def _parts(names: Shapes) -> Verdict | None:
         return _refuse(f"a VAE of {kind}", words, "Choose it under VAE.")
     if "encoder.block.23.layer.0.SelfAttention.q.weight" in bare:
         return _refuse("a T5-XXL text encoder", "it has T5's blocks", mend)
+    if "encoder.downsamples.0.residual.0.gamma" in bare:
+        return _refuse(
+            "a VAE of Qwen-Image, as Anima has it", "it works on frames", "Choose it under VAE."
+        )
+    for name, kind in _LANGUAGE_MODELS.items():
+        if name in bare or f"model.{name}" in bare:
+            return _refuse(f"a {kind} text encoder", f"it has {name}", mend)
     width = _size(bare, "text_model.encoder.layers.0.mlp.fc1.weight")
     if width is not None:
         kind = {768: "CLIP-L", 1280: "CLIP-G", 1024: "CLIP-H"}.get(width, "CLIP")

@@ -157,7 +157,7 @@ def test_a_pickle_in_the_old_container_is_read(tmp_path: Path) -> None:
 def test_a_model_of_another_architecture_is_named(tmp_path: Path) -> None:
     facts = look_at(str(write_header(tmp_path / "xl.safetensors", SDXL)))
     assert facts.architecture == "sdxl"
-    assert "only SD 1.x and SD 2.x can be trained yet" in facts.refusal
+    assert "only the U-Net" in facts.refusal
     assert mismatch(facts, "sd1").startswith("This model is SDXL")
     second = look_at(str(make_sd2(tmp_path / "m")))
     assert "Choose SD 2.x as architecture" in mismatch(second, "sd1")

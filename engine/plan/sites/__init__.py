@@ -7,7 +7,13 @@ from functools import lru_cache
 from typing import Any
 
 from engine.plan.site import Site
-from engine.plan.sites.anima import ANIMA, AnimaShape, anima_shape, anima_sites
+from engine.plan.sites.anima import (
+    ANIMA,
+    AnimaShape,
+    anima_shape,
+    anima_shape_of_names,
+    anima_sites,
+)
 from engine.plan.sites.flux import (
     FLUX_DEV,
     FluxShape,
@@ -22,11 +28,23 @@ from engine.plan.sites.hunyuan_image import (
     hunyuan_image_shape_of_names,
     hunyuan_image_sites,
 )
-from engine.plan.sites.lumina2 import LUMINA2, Lumina2Shape, lumina2_shape, lumina2_sites
+from engine.plan.sites.lumina2 import (
+    LUMINA2,
+    Lumina2Shape,
+    lumina2_shape,
+    lumina2_shape_of_names,
+    lumina2_sites,
+)
 from engine.plan.sites.sd import SD1, SD2, SdShape, sd_sites
 from engine.plan.sites.sd3 import sd3_sites
 from engine.plan.sites.sd3_shape import SD3_MEDIUM, Sd3Shape, sd3_shape, sd3_shape_of_names
-from engine.plan.sites.sdxl import SDXL, SdxlShape, sdxl_sites
+from engine.plan.sites.sdxl import (
+    SDXL,
+    SdxlShape,
+    sdxl_shape,
+    sdxl_shape_of_names,
+    sdxl_sites,
+)
 
 ModelShape = (
     SdShape | SdxlShape | FluxShape | Sd3Shape | HunyuanImageShape | Lumina2Shape | AnimaShape
@@ -57,6 +75,7 @@ TABLES: dict[type, Callable[[Any], tuple[Site, ...]]] = {
 """The kind of shape → the rules that make sites of it."""
 
 READERS: dict[str, Callable[[Mapping[str, Mapping[str, Any]]], ModelShape]] = {
+    "sdxl": sdxl_shape,
     "flux": flux_shape,
     "sd3": sd3_shape,
     "lumina2": lumina2_shape,
@@ -66,9 +85,12 @@ READERS: dict[str, Callable[[Mapping[str, Mapping[str, Any]]], ModelShape]] = {
 """Architecture → what reads its shape off the configs of its components by role."""
 
 NAME_READERS: dict[str, Callable[[Mapping[str, tuple[int, ...]]], ModelShape | None]] = {
+    "sdxl": sdxl_shape_of_names,
     "sd3": sd3_shape_of_names,
     "flux": flux_shape_of_names,
+    "lumina2": lumina2_shape_of_names,
     "hunyuan_image": hunyuan_image_shape_of_names,
+    "anima": anima_shape_of_names,
 }
 """Architecture → what reads its shape off the tensors of a checkpoint, None if one is missing."""
 

@@ -77,6 +77,7 @@ def sd_sites(shape: SdShape) -> tuple[Site, ...]:
     unet = UNet(
         widths=shape.block_out_channels,
         depths=(1,) * ATTENTION_LEVELS + (0,),
+        middle_depth=1,
         layers=shape.layers_per_block,
         text_width=shape.cross_attention_dim,
         linear_projection=shape.linear_projection,

@@ -84,11 +84,56 @@ def _unet_shape(unet: Mapping[str, Any]) -> SdxlShape:
     )
 
 
+def sdxl_shape_of_names(shapes: Mapping[str, tuple[int, ...]]) -> SdxlShape | None:
+    """Read the shape off the tensors of a whole checkpoint; None if a block is missing.
+
+    Names are those of the file, the U-Net's without their prefix.
+    """
+    try:
+        widths = tuple(shapes[f"input_blocks.{i}.0.out_layers.3.weight"][0] for i in (1, 4, 7))
+        first = "input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+        clip_l = _text_size(shapes, r"conditioner\.embedders\.0\..*layers\.(\d+)\.mlp\.fc1\.weight")
+        clip_g = _text_size(
+            shapes, r"conditioner\.embedders\.1\..*resblocks\.(\d+)\.mlp\.c_fc\.weight"
+        )
+        text = shapes[first][1]
+    except KeyError:
+        return None
+    depths = (_depth(shapes, f"input_blocks.{i}.1") for i in (4, 7))
+    return SdxlShape(
+        block_out_channels=widths,
+        transformer_depths=(0, *depths),
+        cross_attention_dim=text,
+        clip_l=clip_l,
+        clip_g=clip_g,
+    )
+
+
+def _depth(shapes: Mapping[str, tuple[int, ...]], attention: str) -> int:
+    numbers = _numbers(shapes, rf"{re.escape(attention)}\.transformer_blocks\.(\d+)\.norm1\.weight")
+    return len(numbers)
+
+
+def _text_size(shapes: Mapping[str, tuple[int, ...]], pattern: str) -> ClipSize:
+    found = _numbers(shapes, pattern)
+    if not found:
+        raise KeyError(pattern)
+    mlp, width = next(iter(found.values()))
+    return ClipSize(width, mlp, len(found))
+
+
+def _numbers(shapes: Mapping[str, tuple[int, ...]], pattern: str) -> dict[int, tuple[int, ...]]:
+    """The tensors that a pattern finds, by the number in it."""
+    matches = (re.fullmatch(pattern, name) for name in shapes)
+    return {int(m[1]): shapes[m[0]] for m in matches if m}
+
+
 def sdxl_sites(shape: SdxlShape) -> tuple[Site, ...]:
     """All sites: text encoders first, then the U-Net in the order of its blocks."""
     unet = UNet(
         widths=shape.block_out_channels,
         depths=shape.transformer_depths,
+        middle_depth=shape.transformer_depths[-1],
         layers=shape.layers_per_block,
         text_width=shape.cross_attention_dim,
         linear_projection=True,

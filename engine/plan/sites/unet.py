@@ -22,6 +22,7 @@ class UNet:
     Attributes:
         widths: channels of each level, from the picture's own resolution down.
         depths: transformer blocks in an attention of each level; 0: the level has resnets only.
+        middle_depth: transformer blocks in the middle's attention.
         layers: resnets of a level on the way down; there is one more on the way up.
         text_width: width of the text states that the attentions read.
         linear_projection: an attention's first and last layer are Linears, not 1×1 convolutions.
@@ -35,6 +36,7 @@ class UNet:
 
     widths: tuple[int, ...]
     depths: tuple[int, ...]
+    middle_depth: int
     layers: int
     text_width: int
     linear_projection: bool
@@ -73,7 +75,9 @@ def _down(unet: UNet) -> Iterator[Site]:
         first = unet.first_block + 3 * level
         for layer in range(unet.layers):
             block = first + layer
-            yield from _attention(unet, f"{here}.attentions.{layer}", level, block)
+            yield from _attention(
+                unet, f"{here}.attentions.{layer}", unet.depths[level], level, block
+            )
             incoming = before if layer == 0 else width
             yield from _resnet(unet, f"{here}.resnets.{layer}", incoming, level, block)
         if level < unet.last:
@@ -84,7 +88,7 @@ def _down(unet: UNet) -> Iterator[Site]:
 
 def _middle(unet: UNet) -> Iterator[Site]:
     first, attention, second = unet.middle
-    yield from _attention(unet, "mid_block.attentions.0", unet.last, attention)
+    yield from _attention(unet, "mid_block.attentions.0", unet.middle_depth, unet.last, attention)
     for layer, block in enumerate((first, second)):
         here = f"mid_block.resnets.{layer}"
         yield from _resnet(unet, here, unet.widths[-1], unet.last, block)
@@ -101,7 +105,9 @@ def _up(unet: UNet) -> Iterator[Site]:
         layers = unet.layers + 1
         for layer in range(layers):
             block = first + layer
-            yield from _attention(unet, f"{here}.attentions.{layer}", level, block)
+            yield from _attention(
+                unet, f"{here}.attentions.{layer}", unet.depths[level], level, block
+            )
             incoming = before if layer == 0 else width
             skip = below if layer == layers - 1 else width
             yield from _resnet(unet, f"{here}.resnets.{layer}", incoming + skip, level, block)
@@ -111,9 +117,9 @@ def _up(unet: UNet) -> Iterator[Site]:
         before = width
 
 
-def _attention(unet: UNet, here: str, level: int, block: int) -> Iterator[Site]:
+def _attention(unet: UNet, here: str, depth: int, level: int, block: int) -> Iterator[Site]:
     """The layers of one Transformer2DModel: its projections, and ten for each of its blocks."""
-    if unet.depths[level] == 0:
+    if depth == 0:
         return
     width, text, tokens = unet.widths[level], unet.text_width, unet.tokens(level)
     conv = not unet.linear_projection
@@ -128,8 +134,8 @@ def _attention(unet: UNet, here: str, level: int, block: int) -> Iterator[Site]:
         )
 
     yield projection(f"{here}.proj_in")
-    for depth in range(unet.depths[level]):
-        inner = f"{here}.transformer_blocks.{depth}"
+    for number in range(depth):
+        inner = f"{here}.transformer_blocks.{number}"
         for part in ("to_q", "to_k", "to_v", "to_out.0"):
             yield linear(f"{inner}.attn1.{part}", width, width, "attention")
         # GEGLU: the first layer gives two halves
