@@ -16,6 +16,7 @@ from engine.schema.problem import Problem
 if TYPE_CHECKING:
     from engine.plan.detect import ModelFacts
     from engine.plan.folders import Picture
+    from engine.plan.site import Placement, Site
     from engine.plan.summary import Plan
 
 LOOK_DELAY_MS = 250  # after the last key in a path
@@ -71,6 +72,17 @@ class PlanModel(QObject):
         self.plan = summarize(job, self.facts, self.pictures if known else None)
         self.changed.emit(self.plan)
 
+    def placements(self) -> tuple[tuple[Site, ...], tuple[Placement, ...]]:
+        """All sites of the present job's model, and what the job makes of them."""
+        from engine.plan.sites import sites_of
+        from engine.plan.summary import placements_of
+
+        job = self._document.job
+        architecture = job.model.architecture
+        fits = self.facts is not None and self.facts.architecture == architecture
+        sites = sites_of(architecture, self.facts.shape if self.facts and fits else None)
+        return sites, placements_of(job, sites, architecture)
+
     def look_again(self) -> None:
         """Look at model and folders anew, as when files changed outside."""
         self._model_key = self._folders_key = ""
@@ -86,7 +98,10 @@ class PlanModel(QObject):
 
     def _look_at_model(self) -> None:
         job = self._document.job
-        key = json.dumps([job.model.path, job.model.architecture, job.launch.offline])
+        model = job.model
+        key = json.dumps(
+            [model.path, model.architecture, model.text_conditioner, job.launch.offline]
+        )
         if key == self._model_key:
             return
         self._model_key = key
@@ -109,13 +124,13 @@ class PlanModel(QObject):
     def _model_problems(self, facts: ModelFacts | None) -> list[Problem]:
         if facts is None:
             return []
-        from engine.plan.detect import is_hub_id, mismatch
+        from engine.plan.detect import is_hub_id, mismatch, refusal_of
         from engine.schema.architectures import ARCHITECTURES
 
         job = self._document.job
-        if facts.refusal:
+        if refusal := refusal_of(facts, job.model):
             waits = is_hub_id(job.model.path) and facts.path is None and not job.launch.offline
-            return [] if waits else [Problem("model.path", facts.refusal)]
+            return [] if waits else [Problem("model.path", refusal)]
         words = mismatch(facts, job.model.architecture)
         if not words:
             return []

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine.plan.adapter_ranks import ranks_in
-from engine.plan.detect import ModelFacts, look_at, mismatch
+from engine.plan.detect import ModelFacts, look_at, mismatch, refusal_of
 from engine.plan.folders import FolderProblem, Picture, pictures_of
 from engine.plan.header import FileProblem, read_header
 from engine.plan.ranks import FileRanks
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 def _model_problems(job: Job, facts: ModelFacts | None) -> list[Problem]:
     if facts is None:
         return []
-    words = facts.refusal or mismatch(facts, job.model.architecture)
+    words = refusal_of(facts, job.model) or mismatch(facts, job.model.architecture)
     return [Problem("model.path", words)] if words else []
 
 
@@ -120,7 +120,7 @@ def _tell(problems: Sequence[Problem]) -> None:
 
 def _lines(job: Job, facts: ModelFacts | None, plan: Plan) -> Iterator[str]:
     yield f"{job.output.name or 'job'}: an adapter for {ARCHITECTURES[plan.architecture].label}"
-    if facts is not None and not facts.refusal:
+    if facts is not None and not refusal_of(facts, job.model):
         yield f"  model       {job.model.path} ({facts.reason})"
     yield ""
     yield (

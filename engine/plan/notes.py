@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from engine.plan.buckets import parse_resolution, rules_of
-from engine.plan.detect import ModelFacts, mismatch
+from engine.plan.detect import ModelFacts, mismatch, refusal_of
 from engine.plan.folders import Picture, problems_in
 from engine.plan.order import Order
 from engine.schema.job import Job
@@ -19,9 +19,8 @@ NAMED = 3  # pictures that a note names
 def notes_on(job: Job, facts: ModelFacts | None, order: Order | None) -> Iterator[str]:
     """Yield the notes, the gravest first."""
     if facts is not None:
-        if facts.refusal:
-            yield facts.refusal
-        elif words := mismatch(facts, job.model.architecture):
+        words = refusal_of(facts, job.model) or mismatch(facts, job.model.architecture)
+        if words:
             yield words
     if order is not None:
         yield from _on_pictures(job, order)

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.plan.site import Component, Segment, Site
-from engine.plan.sites.language_model import language_model_sites, language_model_sizes
+from engine.plan.sites.language_model import (
+    count_blocks,
+    language_model_in,
+    language_model_sites,
+    language_model_sizes,
+)
 
 ATTENTIONS = (("self_attn", "attn1"), ("cross_attn", "attn2"))
 """Original name and diffusers' of a block's two attentions."""
@@ -59,6 +64,56 @@ def anima_shape(configs: Mapping[str, Mapping[str, Any] | None]) -> AnimaShape:
         **_adapter(configs.get("text_conditioner") or {}),
         **language_model_sizes(configs.get("text_encoder") or {}),
     )
+
+
+def anima_shape_of_names(names: Mapping[str, tuple[int, ...]]) -> AnimaShape | None:
+    """Read the shape off a checkpoint's tensors in the original layout or in diffusers' names.
+
+    Args:
+        names: tensor → shape; the denoiser's without a prefix such as `net.`.
+
+    Returns:
+        None if a tensor that tells a size is missing. What the adapter and the text encoder would
+        tell is as published, unless they lie in the same file.
+    """
+    try:
+        return AnimaShape(
+            **_denoiser_of_names(names), **_adapter_of_names(names), **language_model_in(names)
+        )
+    except KeyError:
+        return None
+
+
+def _denoiser_of_names(names: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    if "x_embedder.proj.1.weight" in names:
+        first, patch, last = "blocks.0", "x_embedder.proj.1", "final_layer.linear"
+        key, mlp, low = "cross_attn.k_proj", "mlp.layer1", "adaln_modulation_mlp.1"
+    else:
+        first, patch, last = "transformer_blocks.0", "patch_embed.proj", "proj_out"
+        key, mlp, low = "attn2.to_k", "ff.net.0.proj", "norm3.linear_1"
+    width, patch_in = names[f"{patch}.weight"]
+    return {
+        "width": width,
+        "layers": count_blocks(names, first.removesuffix("0")),
+        "mlp": names[f"{first}.{mlp}.weight"][0],
+        "modulation": names[f"{first}.{low}.weight"][0],
+        "context_width": names[f"{first}.{key}.weight"][1],
+        "patch_in": patch_in,
+        "patch_out": names[f"{last}.weight"][0],
+    }
+
+
+def _adapter_of_names(names: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    first = "llm_adapter.blocks.0"
+    if f"{first}.mlp.0.weight" not in names:
+        return {}
+    mlp, width = names[f"{first}.mlp.0.weight"]
+    return {
+        "adapter_width": width,
+        "adapter_source": names[f"{first}.cross_attn.k_proj.weight"][1],
+        "adapter_mlp": mlp,
+        "adapter_layers": count_blocks(names, "llm_adapter.blocks."),
+    }
 
 
 def _denoiser(config: Mapping[str, Any]) -> dict[str, int]:

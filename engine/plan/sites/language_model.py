@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from engine.plan.site import Segment, Site
@@ -55,3 +55,30 @@ def language_model_sizes(config: Mapping[str, Any]) -> dict[str, int]:
         "text_attention": head * int(config["num_attention_heads"]),
         "text_kv": head * int(config["num_key_value_heads"]),
     }
+
+
+def language_model_in(names: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """The same sizes, read off the tensors of a checkpoint that holds the language model too.
+
+    Returns:
+        Nothing if there is no language model in it.
+    """
+    first = "layers.0.self_attn.q_proj.weight"
+    own = next((n for n in names if n.startswith("text_encoders.") and n.endswith(first)), None)
+    if own is None:
+        return {}
+    prefix = own.removesuffix(first)
+    query, width = names[own]
+    return {
+        "text_width": width,
+        "text_mlp": names[f"{prefix}layers.0.mlp.gate_proj.weight"][0],
+        "text_layers": count_blocks(names, f"{prefix}layers."),
+        "text_attention": query,
+        "text_kv": names[f"{prefix}layers.0.self_attn.k_proj.weight"][0],
+    }
+
+
+def count_blocks(names: Iterable[str], start: str) -> int:
+    """How many members a list of blocks has whose tensors' names begin with `start`."""
+    numbers = (name.removeprefix(start).split(".")[0] for name in names if name.startswith(start))
+    return max((int(n) + 1 for n in numbers if n.isdigit()), default=0)

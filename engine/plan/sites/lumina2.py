@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.plan.site import Segment, Site
-from engine.plan.sites.language_model import language_model_sites, language_model_sizes
+from engine.plan.sites.language_model import (
+    count_blocks,
+    language_model_in,
+    language_model_sites,
+    language_model_sizes,
+)
 
 REFINERS = ("context_refiner", "noise_refiner")
 
@@ -60,6 +65,45 @@ def lumina2_shape(configs: Mapping[str, Mapping[str, Any] | None]) -> Lumina2Sha
     """
     denoiser, text = configs.get("denoiser") or {}, configs.get("text_encoder") or {}
     return Lumina2Shape(**_denoiser(denoiser), **language_model_sizes(text))
+
+
+def lumina2_shape_of_names(names: Mapping[str, tuple[int, ...]]) -> Lumina2Shape | None:
+    """Read the shape off a checkpoint's tensors in the original layout or in diffusers' names.
+
+    Args:
+        names: tensor → shape; the denoiser's without a prefix such as `model.diffusion_model.`.
+
+    Returns:
+        None if a tensor that tells a size is missing. What the text encoder would tell is as
+        published, unless it lies in the same file.
+    """
+    try:
+        return Lumina2Shape(**_denoiser_of_names(names), **language_model_in(names))
+    except KeyError:
+        return None
+
+
+def _denoiser_of_names(names: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    first, embedder = "noise_refiner.0", "cap_embedder.1.weight"
+    if embedder in names:
+        qkv, head = (names[f"{first}.attention.{part}.weight"][0] for part in ("qkv", "q_norm"))
+        mlp = names[f"{first}.feed_forward.w1.weight"][0]
+        width, caption = names[embedder]
+        keys = (qkv - width) // 2
+    else:
+        width, caption = names["time_caption_embed.caption_embedder.1.weight"]
+        keys, head = (names[f"{first}.attn.{part}.weight"][0] for part in ("to_k", "norm_q"))
+        mlp = names[f"{first}.feed_forward.linear_1.weight"][0]
+    return {
+        "width": width,
+        "layers": count_blocks(names, "layers."),
+        "refiner_layers": count_blocks(names, "noise_refiner."),
+        "heads": width // head,
+        "kv_heads": keys // head,
+        "mlp": mlp,
+        "caption_width": caption,
+        "patch_values": names["x_embedder.weight"][1],
+    }
 
 
 def _denoiser(config: Mapping[str, Any]) -> dict[str, int]:
