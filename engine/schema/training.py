@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from engine.schema.architectures import FLOW
 from engine.schema.field import When, option
 from engine.schema.table import StepsOrShare, Table
 
@@ -100,6 +101,7 @@ class Training(Table):
         le=100,
         empty="none",
         section="Precision and memory",
+        applies_to=FLOW,
         only_if=When("training.gradient_checkpointing", is_set=True),
     )
     compile: bool = option(

@@ -32,22 +32,6 @@ def test_checkpoints_in_main_memory_change_no_bit(
     assert all(torch.equal(tensor, plain[name]) for name, tensor in adapter(found).items())
 
 
-def test_swapped_blocks_change_the_order_of_sums_alone(
-    train_here: Train, job_data: dict[str, Any]
-) -> None:
-    """Gradients that meet at a block's inputs are added in another order: the last bit may move."""
-    # Adam would divide a gradient that is all rounding by itself.
-    plainly = CHECKPOINTED | {"optimizer.name": "SGD"}
-    wanted = train_here(job_data, plainly | {"output.name": "plain"})
-    swapped = {"training.blocks_to_swap": 7, "training.offload_activations": True}
-    found = train_here(job_data, plainly | swapped)
-    assert losses(found) == pytest.approx(losses(wanted), rel=1e-5)
-    assert losses(found)[0] == losses(wanted)[0]
-    plain = load_file(wanted.run.checkpoints / "plain.safetensors")
-    for name, tensor in adapter(found).items():
-        assert torch.allclose(tensor, plain[name], atol=1e-7), name
-
-
 @pytest.mark.parametrize(("kept_as", "away"), [("int8", 0.02), ("fp8_scaled", 0.06), ("fp8", 0.15)])
 def test_eight_bits_stay_near(
     train_here: Train, job_data: dict[str, Any], kept_as: str, away: float
@@ -57,13 +41,6 @@ def test_eight_bits_stay_near(
     found = train_here(job_data, {"training.epochs": 1} | eight)
     assert losses(found) != losses(wanted)
     assert losses(found) == pytest.approx(losses(wanted), rel=away)
-
-
-def test_more_blocks_than_there_are_is_named(train_here: Train, job_data: dict[str, Any]) -> None:
-    from engine.schema.problem import JobError
-
-    with pytest.raises(JobError, match="this model has 9 blocks, of which at most 7"):
-        train_here(job_data, CHECKPOINTED | {"training.blocks_to_swap": 8})
 
 
 def test_four_bits_say_what_they_need(train_here: Train, job_data: dict[str, Any]) -> None:
