@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 BEFORE = (
     "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, "
-    "quantity, text, spatial relationships of the objects and background:<|im_end|>\n<|im_start|>user\n"
+    "quantity, text, spatial relationships of the objects and background:<|im_end|>\n"
+    "<|im_start|>user\n"
 )
 AFTER = "<|im_end|>"
 """What the model was taught to read around a caption; the states of `BEFORE` are left out."""
