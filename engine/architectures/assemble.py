@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from accelerate import init_empty_weights
 from torch import Tensor
 
@@ -19,6 +20,8 @@ def assemble(
     source: Mapping[str, Tensor],
     checkpoint: Checkpoint,
     what: str,
+    *,
+    whole: bool = False,
 ) -> Any:
     """Make the module without memory of its own and hand it the tensors, none left over.
 
@@ -29,12 +32,13 @@ def assemble(
         source: the tensors as they were read, to find those that the converter left out.
         checkpoint: the file they come from.
         what: the part, in the person's words.
+        whole: the file holds the buffers too, so that large tables need not be computed.
 
     Raises:
         ModelProblem: if shapes differ, or tensors are missing or left over.
     """
     # Parameters alone: rotary tables are buffers that no file holds, and must be real.
-    with init_empty_weights():
+    with torch.device("meta") if whole else init_empty_weights():
         model = cls.from_config(config)
     try:
         result = model.load_state_dict(converted, strict=False, assign=True)

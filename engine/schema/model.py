@@ -199,6 +199,13 @@ class Model(Table):
         aliases=("apply_t5_attn_mask",),
         applies_to=("flux", "sd3"),
     )
+    clip_attention_mask: bool = option(
+        False,
+        "Leave CLIP's padding out",
+        "The same for CLIP-L and OpenCLIP-G: what stands behind the end of a caption is not seen.",
+        aliases=("apply_lg_attn_mask",),
+        applies_to=("sd3",),
+    )
     system_prompt: str = option(
         "",
         "System prompt",

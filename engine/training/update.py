@@ -21,6 +21,7 @@ from engine.plan.keys import key
 from engine.training.levels import TRAIN_TIMESTEPS
 from engine.training.noise import draw_noise, noise_keys
 from engine.training.objective import Prior
+from engine.training.text_dropout import drawn_silence, silenced
 
 if TYPE_CHECKING:
     from engine.data.loader import Batch
@@ -86,8 +87,9 @@ def losses(session: Session, batch: Batch, timestep: int | None = None) -> Tenso
     """
     model, objective = session.model, session.objective
     latents = model.scale_latents(latents_of(session, batch))
+    silent = _silent_encoders(session, batch) if timestep is None else None
     sizes = batch.sizes.to(latents.device)
-    text = {**text_of(session, batch), "sizes": sizes}
+    text = {**silenced(model, text_of(session, batch), silent), "sizes": sizes}
     flow = model.prediction == "flow"
     times = None
     epoch: int | str = batch.epoch
@@ -102,7 +104,7 @@ def losses(session: Session, batch: Batch, timestep: int | None = None) -> Tenso
     mask = batch.mask.to(latents.device) if batch.mask is not None else None
     prior = None
     if timestep is None and bool(batch.preserve_prior.any()):
-        prior = _prior(session, batch)
+        prior = _prior(session, batch, silent)
     weights = batch.weights.to(latents.device) if timestep is None else None
     return objective.loss_each(model, latents, text, noise, mask=mask, weights=weights, prior=prior)
 
@@ -124,12 +126,21 @@ def text_of(session: Session, batch: Batch) -> dict[str, Tensor]:
         return session.model.encode_text(batch.captions)
 
 
-def _prior(session: Session, batch: Batch) -> Prior:
+def _silent_encoders(session: Session, batch: Batch) -> Tensor | None:
+    """Which text encoders say nothing of which sample (b, encoders); None where all speak."""
+    rates = session.job.objective.text_encoder_dropout
+    if not rates:
+        return None
+    return drawn_silence(rates, session.job.training.seed, batch.epoch, batch.noise_keys)
+
+
+def _prior(session: Session, batch: Batch, silent: Tensor | None) -> Prior:
     text = None
     if session.adapts_text and batch.text is None:
         with torch.no_grad(), without(session.network):
-            text = session.model.encode_text(batch.captions)
-        text["sizes"] = batch.sizes.to(session.device.id)
+            encoded = session.model.encode_text(batch.captions)
+        sizes = batch.sizes.to(session.device.id)
+        text = {**silenced(session.model, encoded, silent), "sizes": sizes}
     rows = batch.preserve_prior.to(session.device.id)
     return Prior(rows, lambda: without(session.network), text)
 

@@ -1,0 +1,263 @@
+"""Load SD3 and SD3.5 from a diffusers folder, one file, or a file and its companions.
+
+Every part may be named by itself; what is not named is taken from the base model. T5 may be absent
+(spec: training-sd-flux 1, 2).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
+from torch import nn
+from transformers import T5EncoderModel
+
+from engine.architectures import folder
+from engine.architectures.architecture import Loading, ModelProblem
+from engine.architectures.checkpoint import Checkpoint, open_checkpoint
+from engine.architectures.clip_encoders import (
+    CLIP_L_IDENTITY,
+    CLIP_TOKENIZER,
+    OPEN_CLIP_G,
+    Clip,
+    ClipKind,
+    clip_in_checkpoint,
+    clip_in_folder,
+    load_clip,
+)
+from engine.architectures.loader_steps import (
+    load_job_vae,
+    merge_adapters,
+    quiet_libraries,
+    require_model,
+)
+from engine.architectures.running import (
+    check_attention,
+    place_denoiser,
+    place_text_encoder,
+    text_encoder_dtype,
+)
+from engine.architectures.sd3 import Sd3Encoders, Sd3Model, Sd3Options
+from engine.architectures.sd3_single_file import (
+    CLIP_G_PREFIX,
+    CLIP_L_PREFIX,
+    load_transformer,
+)
+from engine.architectures.single_file import RESOURCES
+from engine.architectures.t5 import INSIDE, load_t5, load_t5_tokenizer
+from engine.architectures.text import ClipTokenizer, load_tokenizer
+from engine.plan.detect import ModelFacts, look_at
+from engine.plan.sites import sites_of
+from engine.plan.sites.sd3_shape import Sd3Shape, sd3_shape, variant_of
+
+CONFIGS = RESOURCES / "models" / "sd3"
+LATENT_CHANNELS = 16
+PARTS = 6  # three text encoders, picture model, VAE, merged adapters
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Base:
+    """The base model: its folder, or its file opened."""
+
+    source: Path
+    checkpoint: Checkpoint | None
+
+
+def load(loading: Loading) -> Sd3Model:
+    """Load and assemble; see `engine.architectures.load`."""
+    model, report = loading.model, loading.report
+    check_attention(model.attention, loading.device)
+    quiet_libraries()
+    source = folder.locate(model.path, offline=loading.offline)
+    facts = look_at(str(source))
+    require_model(facts, "sd3", source)
+    base = _Base(source, None if source.is_dir() else open_checkpoint(source))
+
+    encoders = _load_encoders(loading, base)
+    report("Loading the picture model", 3, PARTS)
+    transformer = _load_transformer(loading, base)
+    shape = _whole_shape(transformer, encoders)
+    _check_fit(shape, encoders)
+    place_denoiser(transformer, loading)
+
+    report("Loading the VAE", 4, PARTS)
+    vae = load_job_vae(loading, source, base.checkpoint, CONFIGS, LATENT_CHANNELS)
+    nn.Module.to(vae, loading.device)
+    loaded = Sd3Model(
+        _facts_of(facts, shape),
+        sites_of("sd3", shape),
+        transformer,
+        vae,
+        encoders,
+        Sd3Options(
+            t5_max_tokens=model.t5_max_tokens or 256,
+            clip_attention_mask=model.clip_attention_mask,
+            t5_attention_mask=model.t5_attention_mask,
+            attention=model.attention,
+        ),
+    )
+    report("Merging adapters", 5, PARTS)
+    merge_adapters(loaded, model)
+    report("Model loaded", PARTS, PARTS)
+    return loaded
+
+
+# Text encoders
+
+
+def _load_encoders(loading: Loading, base: _Base) -> Sd3Encoders:
+    """Load both CLIPs, and T5 if there is one."""
+    model, report = loading.model, loading.report
+    report("Loading CLIP-L", 0, PARTS)
+    clip_l = _load_clip(
+        loading, base, CLIP_L_IDENTITY, model.text_encoder, "text_encoder", CLIP_L_PREFIX
+    )
+    report("Loading OpenCLIP-G", 1, PARTS)
+    clip_g = _load_clip(
+        loading, base, OPEN_CLIP_G, model.text_encoder_2, "text_encoder_2", CLIP_G_PREFIX
+    )
+    report("Loading T5-XXL", 2, PARTS)
+    t5 = _load_t5(loading, base)
+    return Sd3Encoders(
+        clip_l,
+        clip_g,
+        t5,
+        _clip_tokenizer(base.source / "tokenizer", "<|endoftext|>"),
+        _clip_tokenizer(base.source / "tokenizer_2", "!"),
+        None if t5 is None else load_t5_tokenizer(model.tokenizer_2, base.source, "tokenizer_3"),
+    )
+
+
+def _load_clip(
+    loading: Loading, base: _Base, kind: ClipKind, named: str | None, part: str, prefix: str
+) -> Any:
+    """Load a CLIP from the file that the job names for it, or else from the base model.
+
+    Raises:
+        ModelProblem: naming the field where its file is to be given, if it is nowhere.
+    """
+    dtype = text_encoder_dtype(loading)
+    encoder: Clip
+    if named:
+        field = f"model.{part}"
+        path = folder.locate(named, offline=loading.offline, field=field)
+        inside = path / part  # another model's folder may be given for its encoder
+        encoder = load_clip(kind, inside if inside.is_dir() else path, dtype, field)
+    elif base.checkpoint is None:
+        _require_part(base.source, part, kind.label)
+        encoder = clip_in_folder(kind, base.source / part, dtype)
+    else:
+        if not base.checkpoint.below(prefix):
+            raise _missing(base.source, part, kind.label, kind.config)
+        encoder = clip_in_checkpoint(kind, base.checkpoint, dtype, (prefix,))
+    place_text_encoder(encoder, loading)
+    return encoder
+
+
+def _require_part(source: Path, part: str, label: str) -> None:
+    if not (source / part).is_dir():
+        raise _missing(source, part, label, "")
+
+
+def _missing(source: Path, part: str, label: str, stem: str) -> ModelProblem:
+    file = f", {stem}.safetensors," if stem else ""
+    return ModelProblem(
+        f"{source.name} holds no text encoder {label}.",
+        f"Choose its file{file} under {label}; it is published beside the model, in the folder "
+        "text_encoders.",
+        f"model.{part}",
+    )
+
+
+def _load_t5(loading: Loading, base: _Base) -> T5EncoderModel | None:
+    """Load T5, or tell that the model is used without."""
+    named, part = loading.model.text_encoder_3, "text_encoder_3"
+    if base.checkpoint is None:
+        inside = (base.source / part).is_dir()
+    else:
+        inside = any(name.startswith(INSIDE) for name in base.checkpoint.shapes)
+    if not named and not inside:
+        log.warning("%s holds no T5-XXL: it is used with both CLIPs alone.", base.source.name)
+        return None
+    encoder = load_t5(
+        named,
+        base.source,
+        base.checkpoint,
+        part,
+        text_encoder_dtype(loading),
+        offline=loading.offline,
+        field=f"model.{part}" if named else "model.path",
+    )
+    place_text_encoder(encoder, loading)
+    return encoder
+
+
+def _clip_tokenizer(own: Path, pad: str) -> ClipTokenizer:
+    """The model's own, or the shipped one with the padding that the encoder was trained with."""
+    if own.is_dir():
+        return load_tokenizer(own)
+    return load_tokenizer(CLIP_TOKENIZER).padded_with(pad)
+
+
+# The picture model
+
+
+def _load_transformer(loading: Loading, base: _Base) -> SD3Transformer2DModel:
+    """Load the transformer that the job names, or else the base model's."""
+    named, field = loading.model.denoiser, "model.path"
+    source, checkpoint = base.source, base.checkpoint
+    if named:
+        field = "model.denoiser"
+        source = folder.locate(named, offline=loading.offline, field=field)
+        checkpoint = open_checkpoint(source, field) if source.is_file() else None
+    if checkpoint is not None:
+        return load_transformer(checkpoint, loading.dtype, field)
+    part = "transformer" if (source / "transformer").is_dir() else ""
+    return folder.load_part(SD3Transformer2DModel, source, part, loading.dtype, field)
+
+
+def _whole_shape(transformer: SD3Transformer2DModel, encoders: Sd3Encoders) -> Sd3Shape:
+    """The sizes of what was loaded.
+
+    Raises:
+        ModelProblem: if the transformer is not SD3's.
+    """
+    configs: dict[str, dict[str, Any]] = {"denoiser": dict(transformer.config)}
+    for role, encoder in encoders.modules.items():
+        config: Any = encoder.config
+        configs[role] = config.to_dict()
+    try:
+        shape = sd3_shape(configs)
+    except ValueError as error:
+        raise ModelProblem(f"This transformer is not SD3's: {error}.") from None
+    return shape if encoders.t5 is not None else replace(shape, t5=None)
+
+
+def _check_fit(shape: Sd3Shape, encoders: Sd3Encoders) -> None:
+    """Refuse text encoders of other widths than the picture model was trained with.
+
+    Raises:
+        ModelProblem: naming the one that does not fit.
+    """
+    pooled = shape.clip_l.width + int(encoders.clip_g.config.projection_dim)
+    if pooled != shape.pooled_width:
+        raise ModelProblem(
+            f"CLIP-L and OpenCLIP-G give {pooled} numbers for a caption; this model takes "
+            f"{shape.pooled_width}.",
+            "Choose the text encoders that are published beside the model.",
+            "model.text_encoder_2",
+        )
+    if shape.t5 is not None and shape.t5.width != shape.context_width:
+        raise ModelProblem(
+            f"This T5 is {shape.t5.width} wide; the picture model takes {shape.context_width}.",
+            "Choose a T5-XXL file.",
+            "model.text_encoder_3",
+        )
+
+
+def _facts_of(facts: ModelFacts, shape: Sd3Shape) -> ModelFacts:
+    return replace(facts, shape=shape, variant=variant_of(shape))
