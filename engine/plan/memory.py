@@ -4,9 +4,10 @@ Basis: arithmetic, not measurement. Weights, adapters, gradients, optimizer stat
 counted from shapes and dtypes. Activations are counted from what autograd keeps in an SD U-Net with
 PyTorch's fused attention: 30 to 50 numbers for each token and channel of a transformer (inputs of
 norms and adapted layers, q, k, v, the eightfold GEGLU), 5 to 9 for each of a resnet, half of them
-possibly in float32 under autocast. Checkpointing keeps the blocks' inputs and one block's insides:
-a quarter to two fifths. The driver and PyTorch take 0.4 to 0.9 GB on a GPU. Fragmentation and
-kernels' work space are in the upper bound.
+possibly in float32 under autocast; without a U-Net, half to all of the inputs and outputs of the
+blocks' layers. Checkpointing keeps the blocks' inputs and one block's insides: a quarter to two
+fifths, of the many like blocks of a transformer a twelfth to a fifth. The driver and PyTorch take
+0.4 to 0.9 GB on a GPU. Fragmentation and kernels' work space are in the upper bound.
 """
 
 from __future__ import annotations
@@ -18,20 +19,27 @@ from typing import Literal
 
 from engine.plan.buckets import Size
 from engine.plan.detect import ModelFacts
+from engine.plan.memory_sizes import (
+    CLIP_VOCABULARY,
+    EMBEDDINGS,
+    USUAL_VAE,
+    VAE_PARAMETERS,
+    WEIGHT_BYTES,
+)
 from engine.plan.site import Placement, Site
 from engine.plan.sites import SHAPES
-from engine.schema.architectures import ARCHITECTURES
+from engine.schema.architectures import ARCHITECTURES, UNET
 from engine.schema.job import Job
 from engine.schema.optimizers import kind_of
 
 Phase = Literal["always", "encoding", "training"]
 
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
-VAE_PARAMETERS = 83_653_863  # AutoencoderKL of SD, SDXL
-CLIP_VOCABULARY = 49408
 TRANSFORMER_NUMBERS = (30, 50)
 RESNET_NUMBERS = (5, 9)
 CHECKPOINTED = (0.25, 0.4)
+LAYER_NUMBERS = (0.5, 1.0)  # of a transformer's inputs and outputs, for each token
+CHECKPOINTED_LAYERS = (0.08, 0.2)
 DRIVER_BYTES = (400_000_000, 900_000_000)
 VAE_ENCODE_BYTES_PER_PIXEL = (2_000, 4_000)  # float32: a few planes of 128 channels
 
@@ -76,11 +84,13 @@ def estimate(
 ) -> Memory:
     """Estimate a run: `trained` numbers in its adapters, `largest` its largest bucket in pixels."""
     precision = "bf16" if job.training.precision == "auto" else job.training.precision
-    weight = BYTES[precision if job.model.weights == "auto" else job.model.weights]
+    weight = WEIGHT_BYTES[precision if job.model.weights == "auto" else job.model.weights]
+    text_weight = job.model.text_encoder_weights
+    text_weight = WEIGHT_BYTES[precision if text_weight == "auto" else text_weight]
     own = BYTES[job.training.adapter_precision]
     parts = [
-        _same("picture model", _totals(sites).denoiser * weight),
-        _text_encoder(job, facts, sites, weight),
+        _same("picture model", int(_totals(sites).denoiser * weight)),
+        _text_encoder(job, facts, sites, text_weight),
         *_vae(job, facts, largest),
         _same("adapters", trained * own),
         _same("gradients", trained * own, "training"),
@@ -109,8 +119,9 @@ class _Totals:
     """Sums over a model's sites that no option changes."""
 
     denoiser: int  # numbers in the layers that can be adapted: all but a hundredth of a U-Net
-    text_encoder: int
-    transformer: int  # tokens times channels of all transformers
+    text_encoder: int  # of all text encoders
+    transformer: int  # tokens times channels of all transformers of a U-Net
+    layers: int  # tokens times inputs and outputs of all layers in blocks, without a U-Net
     resnet: int  # the same of what resnets' convolutions read
 
 
@@ -124,10 +135,16 @@ def _totals(sites: Sequence[Site]) -> _Totals:
         return known[1]
     weights = {"denoiser": 0, "text_encoder": 0}
     for site in sites:
-        weights[site.component] += site.rows * site.columns * math.prod(site.kernel)
+        part = "denoiser" if site.component == "denoiser" else "text_encoder"
+        weights[part] += site.rows * site.columns * math.prod(site.kernel)
     totals = _Totals(
         **weights,
         transformer=sum(s.tokens * s.rows for s in sites if s.name.endswith("_proj_in")),
+        layers=sum(
+            s.tokens * (s.rows + s.columns)
+            for s in sites
+            if s.component == "denoiser" and s.tokens > 1
+        ),
         resnet=sum(s.tokens * s.columns for s in sites if s.family == "resnet_conv"),
     )
     if len(_KNOWN) > 8:
@@ -137,16 +154,23 @@ def _totals(sites: Sequence[Site]) -> _Totals:
 
 
 def _text_encoder(
-    job: Job, facts: ModelFacts | None, sites: Sequence[Site], weight: int
+    job: Job, facts: ModelFacts | None, sites: Sequence[Site], weight: float
 ) -> MemoryPart:
-    shape = facts.shape if facts and facts.shape else SHAPES[job.model.architecture]
-    size = (_totals(sites).text_encoder + CLIP_VOCABULARY * shape.text_width) * weight
+    architecture = job.model.architecture
+    shape = facts.shape if facts and facts.shape else SHAPES[architecture]
+    others = EMBEDDINGS.get(architecture)
+    if others is None:
+        others = CLIP_VOCABULARY * getattr(shape, "text_width", 0)
+    elif shape != SHAPES[architecture] and facts is not None:
+        others = min(others, facts.bytes)  # toy models
+    size = int((_totals(sites).text_encoder + others) * weight)
     leaves = job.dataset.cache_text != "off" and job.network.train == "denoiser"
     return _same("text encoder", size, "encoding" if leaves else "always")
 
 
 def _vae(job: Job, facts: ModelFacts | None, largest: Size) -> list[MemoryPart]:
-    size = VAE_PARAMETERS * BYTES[job.model.vae_precision]
+    parameters = VAE_PARAMETERS.get(job.model.architecture, USUAL_VAE)
+    size = parameters * BYTES[job.model.vae_precision]
     if facts is not None and facts.bytes:
         size = min(size, facts.bytes)  # toy models
     keeps = job.dataset.cache_latents != "off"
@@ -175,11 +199,15 @@ def _activations(
     text = job.model.max_tokens * sum(
         p.site.rows + p.site.columns for p in placements if p.site.component == "text_encoder"
     )
-    low, high = (
-        (totals.transformer * t + totals.resnet * r / 2) * scale * width
-        + text * 4 * job.training.batch_size
-        for t, r in zip(TRANSFORMER_NUMBERS, RESNET_NUMBERS, strict=True)
-    )
+    if job.model.architecture in UNET:
+        kept = [
+            totals.transformer * t + totals.resnet * r / 2
+            for t, r in zip(TRANSFORMER_NUMBERS, RESNET_NUMBERS, strict=True)
+        ]
+        shares = CHECKPOINTED
+    else:
+        kept, shares = [totals.layers * n for n in LAYER_NUMBERS], CHECKPOINTED_LAYERS
+    low, high = (n * scale * width + text * 4 * job.training.batch_size for n in kept)
     if job.training.gradient_checkpointing:
-        low, high = low * CHECKPOINTED[0], high * CHECKPOINTED[1]
+        low, high = low * shares[0], high * shares[1]
     return MemoryPart("activations", int(low), int(high * 1.25), "training")

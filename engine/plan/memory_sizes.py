@@ -1,0 +1,24 @@
+"""Sizes that the estimate of memory needs and that no site table holds, as data."""
+
+from __future__ import annotations
+
+WEIGHT_BYTES = {
+    "fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.02, "fp8": 1.0, "fp8_scaled": 1.0,
+    "nf4": 0.56,
+}  # fmt: skip
+"""Bytes of a weight in each format of `model.weights`, scales included."""
+
+CLIP_VOCABULARY = 49408
+
+EMBEDDINGS = {
+    "sdxl": CLIP_VOCABULARY * (768 + 1280),
+    "flux": CLIP_VOCABULARY * 768 + 32128 * 4096,
+    "sd3": CLIP_VOCABULARY * (768 + 1280) + 32128 * 4096,
+    "lumina2": 256_000 * 2304,
+    "anima": 151_936 * 1024,
+    "hunyuan_image": 8_290_000_000 + 220_000_000,  # its encoders whole: none can be trained
+}
+"""Numbers of the text encoders outside of layers that can be adapted, at the published sizes."""
+
+VAE_PARAMETERS = {"hunyuan_image": 405_000_000, "anima": 127_000_000}
+USUAL_VAE = 83_653_863  # AutoencoderKL of SD, SDXL, and with 16 channels nearly the same
