@@ -94,6 +94,7 @@ class Loading:
         report: told before each part; may raise to stop.
         zero_terminal_snr: use that schedule even if the file does not say so.
         weighted_captions: parentheses in captions give weights.
+        guidance: the number told in training to a model that takes one.
         blocks_away: so many of the denoiser's last blocks stay in the computer's memory.
     """
 
@@ -105,6 +106,7 @@ class Loading:
     report: Report = _say_nothing
     zero_terminal_snr: bool = False
     weighted_captions: bool = False
+    guidance: float = 1.0
     blocks_away: int = 0
 
 
