@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from engine.networks.adapter import Adapter
+from engine.plan.site import TEXT_ENCODERS
 from engine.schema.network import Network as NetworkOptions
-from engine.schema.optimizer import Optimizer
+from engine.schema.optimizer import Optimizer, text_encoder_rate
 
 
 @dataclass(frozen=True)
@@ -24,19 +25,19 @@ class GroupSpec:
 def parameter_groups(
     adapters: Iterable[Adapter], network: NetworkOptions, optimizer: Optimizer
 ) -> list[GroupSpec]:
-    """Sort the adapters' parameters into groups, text encoders first.
+    """Sort the adapters' parameters into groups: text encoders first, in each what has own rates.
 
     With a LoRA+ ratio the `up` factors of a group follow it as "<name> plus". Groups with a
     learning rate of 0 are left out: they are not trained.
     """
     by_name: dict[str, list[Adapter]] = {}
-    for adapter in sorted(adapters, key=lambda a: a.site.component == "denoiser"):
+    for adapter in sorted(adapters, key=_order):
         by_name.setdefault(adapter.group, []).append(adapter)
     groups = []
     for name, members in by_name.items():
-        denoiser = members[0].site.component == "denoiser"
-        rate = _base_rate(optimizer, denoiser) * members[0].lr_factor
-        ratio = _loraplus(network, denoiser)
+        first = members[0]
+        rate = _base_rate(optimizer, first) * first.lr_factor
+        ratio = _loraplus(network, first.site.component not in TEXT_ENCODERS)
         downs, ups = [a.down for a in members], [a.up for a in members]
         if ratio:
             groups.append(GroupSpec(name, downs, rate))
@@ -47,8 +48,19 @@ def parameter_groups(
     return [group for group in groups if group.lr > 0]
 
 
-def _base_rate(optimizer: Optimizer, denoiser: bool) -> float:
-    own = optimizer.denoiser_lr if denoiser else optimizer.text_encoder_lr
+def _order(adapter: Adapter) -> tuple[bool, bool]:
+    return adapter.site.component not in TEXT_ENCODERS, adapter.rate is None
+
+
+def _base_rate(optimizer: Optimizer, adapter: Adapter) -> float:
+    """The rate before the block's weight: by pattern, of its text encoder, or of the denoiser."""
+    component = adapter.site.component
+    if adapter.rate is not None:
+        return adapter.rate
+    if component in TEXT_ENCODERS:
+        own = text_encoder_rate(optimizer, TEXT_ENCODERS.index(component))
+    else:
+        own = optimizer.denoiser_lr
     return optimizer.learning_rate if own is None else own
 
 

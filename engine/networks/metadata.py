@@ -31,6 +31,13 @@ NETWORK_ARGS = (
     "conv_block_alphas", "down_lr_weight", "mid_lr_weight", "up_lr_weight",
     "block_lr_zero_threshold", "rank_dropout", "module_dropout", "loraplus_lr_ratio",
     "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio",
+    "train_t5xxl", "train_llm_adapter", "train_blocks", "train_double_block_indices",
+    "train_single_block_indices", "train_block_indices", "img_attn_dim", "txt_attn_dim",
+    "img_mlp_dim", "txt_mlp_dim", "img_mod_dim", "txt_mod_dim", "single_dim", "single_mod_dim",
+    "context_attn_dim", "context_mlp_dim", "context_mod_dim", "x_attn_dim", "x_mlp_dim",
+    "x_mod_dim", "attn_dim", "mlp_dim", "mod_dim", "refiner_dim", "in_dims", "emb_dims",
+    "embedder_dims", "network_reg_dims", "network_reg_lrs", "exclude_patterns",
+    "include_patterns",
 )  # fmt: skip
 
 
@@ -153,10 +160,16 @@ def network_args_of(network: Network) -> dict[str, str]:
     given: dict[str, str] = {}
     for key in NETWORK_ARGS:
         value = getattr(network, key)
-        if value is None or value == 0:
+        if value is None or value == Network.model_fields[key].default:
             continue
-        given[key] = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
+        given[key] = _as_typed(value)
     return given
+
+
+def _as_typed(value: Any) -> str:
+    if not isinstance(value, list):
+        return str(value)
+    return ",".join(each if isinstance(each, str) else f"{each:g}" for each in value)
 
 
 def _objective(job: Job) -> dict[str, Any]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from engine.plan.site import Placement, Site
+from engine.plan.family_ranks import FamilyRanks
+from engine.plan.matching import ValuesByPattern
+from engine.plan.selection import COMPONENTS_OF, Selection
+from engine.plan.site import TEXT_ENCODERS, Placement, Site
 from engine.schema.architectures import ARCHITECTURES, Architecture
 from engine.schema.lr_weights import block_lr_weights
 from engine.schema.network import Network
-
-COMPONENTS_OF = {
-    "both": ("denoiser", "text_encoder", "text_encoder_2", "text_encoder_3", "text_conditioner"),
-    "denoiser": ("denoiser",),
-    "text_encoder": ("text_encoder", "text_encoder_2", "text_encoder_3", "text_conditioner"),
-}
-"""`network.train` → the components that get adapters."""
 
 FileRanks = Mapping[str, tuple[int, float]]
 """Adapter name → rank and alpha, as a file has them."""
@@ -38,35 +34,46 @@ class _Blocks:
 
 def place(
     network: Network,
-    sites: Iterable[Site],
+    sites: Sequence[Site],
     architecture: str,
     file_ranks: FileRanks | None = None,
 ) -> tuple[Placement, ...]:
     """Give every site that is trained its numbers, in the order of `sites`.
 
-    A site at rank 0 gets no placement; an alpha of 0 is the rank. Block lists decide over the
-    plain rank, and `file_ranks` (option "ranks of that file") over everything: adapters absent
-    from the file are not made, and its conv layers are trained whatever the options say.
+    A site at rank 0, or whose learning rate is 0 by a pattern or a block's weight, gets no
+    placement; an alpha of 0 is the rank. Ranks by pattern decide over ranks by family and over
+    selected blocks, and these over the plain rank. `file_ranks` (option "ranks of that file")
+    decides over everything: adapters absent from the file are not made, and all that it has are
+    trained whatever the options say of families.
 
     Raises:
-        LrWeightError: for learning-rate weights that cannot be read.
+        OptionError: for a pattern, a selection of blocks or a weight that cannot be used here.
     """
     about = ARCHITECTURES[architecture]
+    selection = Selection(network, architecture)
     blocks = _blocks(network, about)
+    families = FamilyRanks(network, architecture, sites)
+    ranks = ValuesByPattern("network_reg_dims", network.network_reg_dims or (), ranks=True)
+    rates = ValuesByPattern("network_reg_lrs", network.network_reg_lrs or ())
     trained = COMPONENTS_OF[network.train]
+    several = len({s.component for s in sites}.intersection(TEXT_ENCODERS)) > 1
     placements = []
     for site in sites:
-        if site.component not in trained:
-            continue
         if file_ranks is not None:
             rank, alpha = file_ranks.get(site.name, (0, 0.0))
+            if site.component not in trained:
+                continue
+        elif selection.holds(site):
+            rank, alpha = _rank_and_alpha(network, blocks, families, ranks, site)
         else:
-            rank, alpha = _rank_and_alpha(network, blocks, site)
-        weight = _lr_weight(blocks, site)
-        if rank == 0 or weight == 0.0:
             continue
-        group = _group(blocks, site)
-        placements.append(Placement(site, rank, alpha or float(rank), weight, group))
+        weight = _lr_weight(blocks, site)
+        rule = rates.first(site) if rank else None
+        rate = None if rule is None else rates.values[rule]
+        if rank == 0 or weight == 0.0 or rate == 0.0:
+            continue
+        group = _group(blocks, site, several, rule)
+        placements.append(Placement(site, rank, alpha or float(rank), weight, group, rate))
     return tuple(placements)
 
 
@@ -88,11 +95,21 @@ def _filled(values: list[_T] | None, default: _T, count: int) -> list[_T]:
     return values if values is not None and len(values) == count else [default] * count
 
 
-def _rank_and_alpha(network: Network, blocks: _Blocks, site: Site) -> tuple[int, float]:
-    if site.block is None:
+def _rank_and_alpha(
+    network: Network,
+    blocks: _Blocks,
+    families: FamilyRanks,
+    ranks: ValuesByPattern,
+    site: Site,
+) -> tuple[int, float]:
+    rule = ranks.first(site)
+    if rule is not None:
+        return int(ranks.values[rule]), network.alpha
+    if site.component != "denoiser":
         return network.rank, network.alpha
-    if not site.default and blocks.conv_dims is None:
-        return 0, 0.0
+    own = families.of(site)
+    if own is not None or site.block is None or not blocks.dims:
+        return network.rank if own is None else own, network.alpha
     if site.kernel != (1, 1) and blocks.conv_dims is not None:
         return blocks.conv_dims[site.block], blocks.conv_alphas[site.block]
     return blocks.dims[site.block], blocks.alphas[site.block]
@@ -104,10 +121,13 @@ def _lr_weight(blocks: _Blocks, site: Site) -> float:
     return blocks.lr_weights[site.block]
 
 
-def _group(blocks: _Blocks, site: Site) -> str:
+def _group(blocks: _Blocks, site: Site, several: bool, rule: int | None) -> str:
     """The name of the parameter group, as curves and logs show it (spec: networks 1.7)."""
-    if site.component != "denoiser":
-        return site.component.replace("text_encoder", "textencoder").replace("_", "")
-    if site.block is None or blocks.lr_weights is None:
-        return "unet"
-    return f"unet_block{site.block}"
+    if site.component in TEXT_ENCODERS:
+        number = TEXT_ENCODERS.index(site.component) + 1
+        name = f"textencoder{number}" if several else "textencoder"
+    elif site.block is None or blocks.lr_weights is None:
+        name = "unet"
+    else:
+        name = f"unet_block{site.block}"
+    return name if rule is None else f"{name}_reg_lr_{rule}"

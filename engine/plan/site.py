@@ -12,6 +12,7 @@ from typing import Literal
 Component = Literal[
     "denoiser", "text_encoder", "text_encoder_2", "text_encoder_3", "text_conditioner"
 ]
+TEXT_ENCODERS: tuple[Component, ...] = ("text_encoder", "text_encoder_2", "text_encoder_3")
 HostKind = Literal["linear", "conv", "norm"]
 
 
@@ -64,9 +65,12 @@ class Site:
     default: bool = True
     tokens: int = 0
     conv1x1: bool = False  # a convolution with a 1×1 kernel: 4-D tensors in the file
+    norm_bias: bool = True  # of a norm: it has a bias beside its weight
 
     def parameters(self, rank: int) -> int:
-        """Trained numbers of a plain adapter of this rank."""
+        """Numbers in a plain adapter of this rank; of a norm, those in its weight and bias."""
+        if self.kind == "norm":
+            return self.rows * (1 + self.norm_bias)
         kernel = self.kernel[0] * self.kernel[1]
         return rank * (self.rows + self.columns * kernel)
 
@@ -79,7 +83,9 @@ class Placement:
     rank: int
     alpha: float  # never 0: "0 means rank" is resolved
     lr_factor: float = 1.0  # block learning-rate weight
-    group: str = ""  # log name of its parameter group: unet, unet_block7, textencoder
+    group: str = ""  # log name of its parameter group: unet, unet_block7, textencoder1
+    rate: float | None = None  # learning rate in place of its part's (option network_reg_lrs)
+    split: int = 1  # parts of a fused layer with factors of their own (option split_qkv)
 
     @property
     def scale(self) -> float:

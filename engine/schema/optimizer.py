@@ -329,3 +329,12 @@ class Optimizer(Table):
         section="Schedule",
         only_if=When("optimizer.schedule", equals=("rex",)),
     )
+
+
+def text_encoder_rate(optimizer: Optimizer, number: int) -> float | None:
+    """The own learning rate of a text encoder, counted from 0; None without one.
+
+    The last rate given is for the encoders after it too (spec: networks 1.7).
+    """
+    rates = optimizer.text_encoder_lr
+    return rates[min(number, len(rates) - 1)] if rates else None

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+HIGHEST_RANK = 1024
 LONGEST = 200  # letters of one pattern
 NAME = 64  # letters that one `*` can end at, about a layer's name
 DIGITS = 4  # the same for `\d*`: names have no longer numbers
@@ -103,6 +104,18 @@ def pair(text: str) -> tuple[str, float]:
     if not 0 <= value < float("inf"):
         raise PatternError(f"The number in '{text}' must be 0 or more.")
     return pattern.strip(), value
+
+
+def pair_of_rank(text: str) -> tuple[str, int]:
+    """Part "pattern=rank".
+
+    Raises:
+        PatternError: if there is no pattern, or no rank from 0 to 1024.
+    """
+    pattern, value = pair(text)
+    if value > HIGHEST_RANK or not value.is_integer():
+        raise PatternError(f"The rank in '{text}' must be a whole number up to {HIGHEST_RANK}.")
+    return pattern, int(value)
 
 
 @dataclass

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 
 from engine.schema.architectures import ARCHITECTURES, UNET, Architecture
 from engine.schema.job import Job
-from engine.schema.lr_weights import LrWeightError, block_lr_weights
+from engine.schema.optimizer import text_encoder_rate
 from engine.schema.optimizers import FURTHER, NAMED, kind_of
 from engine.schema.options import get_at, option_at, options
+from engine.schema.place_rules import broken_places
 from engine.schema.problem import Problem
 from engine.schema.table import steps_of
+
+HIGHEST_RATE = 10.0
 
 
 def broken_rules(job: Job) -> Iterator[Problem]:
@@ -21,8 +24,8 @@ def broken_rules(job: Job) -> Iterator[Problem]:
     yield from _model(job, architecture)
     yield from _foreign_options(job, architecture)
     yield from _foreign_choices(job, architecture)
-    yield from _blocks(job, architecture)
-    yield from _optimizer(job)
+    yield from broken_places(job, architecture)
+    yield from _optimizer(job, architecture)
     yield from _schedule(job)
     yield from _dataset(job)
     yield from _objective(job)
@@ -113,31 +116,7 @@ def _foreign_choices(job: Job, architecture: Architecture) -> Iterator[Problem]:
         )
 
 
-def _blocks(job: Job, architecture: Architecture) -> Iterator[Problem]:
-    count = len(architecture.blocks)
-    for key in ("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas"):
-        values = getattr(job.network, key)
-        path = f"network.{key}"
-        label = option_at(path).hints.label
-        if values is None:
-            continue
-        if len(values) != count:
-            yield Problem(
-                path,
-                f"{label} needs {count} numbers for {architecture.label}; this list has "
-                f"{len(values)}.",
-            )
-        elif min(values, default=0) < 0:
-            yield Problem(path, f"{label} has a number below 0; 0 leaves a block untouched.")
-        elif key.endswith("_dims") and max(values, default=0) > 1024:
-            yield Problem(path, f"{label} has a rank above 1024.")
-    try:
-        block_lr_weights(job.network, architecture)
-    except LrWeightError as error:
-        yield Problem(f"network.{error.key}", str(error))
-
-
-def _optimizer(job: Job) -> Iterator[Problem]:
+def _optimizer(job: Job, architecture: Architecture) -> Iterator[Problem]:
     kind = kind_of(job.optimizer.name)
     if kind is None:
         import difflib
@@ -164,25 +143,20 @@ def _optimizer(job: Job) -> Iterator[Problem]:
                     fix=((f"network.{key}", None),),
                     fix_label="Turn LoRA+ off",
                 )
-        for key in ("down_lr_weight", "mid_lr_weight", "up_lr_weight"):
-            if getattr(network, key) is not None:
+        for key in ("down_lr_weight", "mid_lr_weight", "up_lr_weight", "network_reg_lrs"):
+            if getattr(network, key):
+                label = option_at(f"network.{key}").hints.label
                 yield Problem(
                     f"network.{key}",
-                    f"Learning-rate weights cannot be used with {kind.name}: it needs one learning "
-                    "rate. Clear them or choose AdamW.",
+                    f"{label} cannot be used with {kind.name}: it needs one learning rate. Clear "
+                    "it or choose AdamW.",
                 )
-        rates = {
-            rate if rate is not None else optimizer.learning_rate
-            for rate in (
-                optimizer.denoiser_lr if network.train != "text_encoder" else None,
-                optimizer.text_encoder_lr if network.train != "denoiser" else None,
-            )
-        }
-        if len(rates) > 1:
+        # A part at rate 0 is not trained, and needs no rate.
+        if len(_rates(job, architecture) - {0.0}) > 1:
             yield Problem(
                 "optimizer.text_encoder_lr",
-                f"{kind.name} needs one learning rate; the picture model's and the text encoder's "
-                "differ. Make them equal or choose AdamW.",
+                f"{kind.name} needs one learning rate; those of the trained parts differ. Make "
+                "them equal or choose AdamW.",
             )
     if kind.schedule_free and optimizer.schedule != "constant":
         yield Problem(
@@ -191,14 +165,40 @@ def _optimizer(job: Job) -> Iterator[Problem]:
             fix=(("optimizer.schedule", "constant"),),
             fix_label="Choose constant",
         )
-    trained = {
-        "both": ("denoiser_lr", "text_encoder_lr"),
-        "denoiser": ("denoiser_lr",),
-        "text_encoder": ("text_encoder_lr",),
-    }[network.train]
-    rates = [getattr(optimizer, key) for key in trained]
-    if all((r if r is not None else optimizer.learning_rate) == 0 for r in rates):
+    if _rates(job, architecture) == {0.0}:
         yield Problem("optimizer.learning_rate", "With a learning rate of 0 nothing is learned.")
+    yield from _text_encoder_rates(job, architecture)
+
+
+def _rates(job: Job, architecture: Architecture) -> set[float]:
+    """The learning rates of the trained parts."""
+    optimizer, train = job.optimizer, job.network.train
+    own: set[float | None] = set()
+    if train != "text_encoder":
+        own.add(optimizer.denoiser_lr)
+    if train != "denoiser":
+        own |= {
+            text_encoder_rate(optimizer, i)
+            for i, name in enumerate(architecture.text_encoders)
+            if job.network.train_t5xxl or not name.startswith("T5")
+        }
+    return {optimizer.learning_rate if rate is None else rate for rate in own}
+
+
+def _text_encoder_rates(job: Job, architecture: Architecture) -> Iterator[Problem]:
+    path, rates = "optimizer.text_encoder_lr", job.optimizer.text_encoder_lr or []
+    encoders = architecture.text_encoders
+    if not all(0 <= rate <= HIGHEST_RATE for rate in rates):
+        yield Problem(path, f"A learning rate is a number from 0 to {HIGHEST_RATE:g}.")
+    elif len(rates) > len(encoders):
+        yield Problem(
+            path,
+            f"{len(rates)} learning rates, but {architecture.label} has "
+            f"{len(encoders)} text encoder{'s' if len(encoders) > 1 else ''}: "
+            f"{', '.join(encoders)}.",
+            fix=((path, rates[: len(encoders)]),),
+            fix_label="Keep the first",
+        )
 
 
 def _schedule(job: Job) -> Iterator[Problem]:
@@ -247,7 +247,15 @@ def _dataset(job: Job) -> Iterator[Problem]:
         )
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", dataset.background):
         yield Problem("dataset.background", "Write the color as #ffffff (red, green, blue).")
-    if dataset.cache_text != "off" and job.network.train != "denoiser":
+    if dataset.cache_text != "off" and job.network.train_llm_adapter:
+        yield Problem(
+            "dataset.cache_text",
+            "Kept captions would hide the LLM adapter's training. Leave that as it is, or do not "
+            "keep captions.",
+            fix=(("dataset.cache_text", "off"),),
+            fix_label="Do not keep captions",
+        )
+    elif dataset.cache_text != "off" and job.network.train != "denoiser":
         yield Problem(
             "dataset.cache_text",
             "Kept captions would hide the text encoder's training. Train the picture model only, "
