@@ -132,7 +132,7 @@ def _write_folder(
         steps_offset=1,
     ).save_pretrained(folder / "scheduler")
     sd1 = not model.unet.config["use_linear_projection"]
-    _write_small_tokenizer(folder / "tokenizer", pad="<|endoftext|>" if sd1 else "!")
+    write_small_tokenizer(folder / "tokenizer", pad="<|endoftext|>" if sd1 else "!")
     index = {
         "_class_name": "StableDiffusionPipeline",
         "scheduler": ["diffusers", "DDPMScheduler"],
@@ -147,7 +147,7 @@ def _write_folder(
     (folder / "model_index.json").write_text(json.dumps(index))
 
 
-def _write_small_tokenizer(folder: Path, pad: str) -> None:
+def write_small_tokenizer(folder: Path, pad: str) -> None:
     """Write a CLIP tokenizer without merges: each letter is a token; `!` is id 0, as in CLIP."""
     folder.mkdir(parents=True, exist_ok=True)
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]

@@ -1,0 +1,201 @@
+"""Load FLUX.1 from whatever the job names; what is wrong is told before gigabytes are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
+from torch import nn
+
+from engine.architectures.architecture import Loading, ModelProblem
+from engine.architectures.checkpoint import Checkpoint, open_checkpoint
+from engine.architectures.clip_encoders import (
+    CLIP_L,
+    CLIP_TOKENIZER,
+    clip_in_checkpoint,
+    clip_in_folder,
+    load_clip,
+)
+from engine.architectures.flux import FluxEncoders, FluxModel, FluxOptions
+from engine.architectures.flux_file import CONFIGS, load_transformer
+from engine.architectures.folder import load_part, locate
+from engine.architectures.loader_steps import (
+    load_job_vae,
+    merge_adapters,
+    quiet_libraries,
+    require_model,
+)
+from engine.architectures.running import (
+    check_attention,
+    place_denoiser,
+    place_text_encoder,
+    text_encoder_dtype,
+)
+from engine.architectures.t5 import INSIDE as T5_INSIDE
+from engine.architectures.t5 import load_t5, load_t5_tokenizer
+from engine.architectures.text import load_tokenizer
+from engine.plan.detect import look_at
+from engine.plan.sites import sites_of
+from engine.plan.sites.flux import flux_shape, variant_of
+
+PARTS = 5  # CLIP-L, T5, picture model, VAE, merged adapters
+LATENT_CHANNELS = 16
+CLIP_INSIDE = "text_encoders.clip_l.transformer."
+VAE_INSIDE = ("vae.", "first_stage_model.")
+TOKENS = {"dev": 512, "schnell": 256}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a model lies: a folder, or a file that is open."""
+
+    path: Path
+    checkpoint: Checkpoint | None
+
+
+def load(loading: Loading) -> FluxModel:
+    """Load and assemble; see `engine.architectures.load`."""
+    model, report = loading.model, loading.report
+    check_attention(model.attention, loading.device)
+    _check_mask(loading)
+    quiet_libraries()
+    base = _source(model.path, loading, "model.path")
+    facts = look_at(str(base.path))
+    require_model(facts, "flux", base.path)
+    _require_parts(base, loading)
+
+    report("Loading CLIP-L", 0, PARTS)
+    clip = _load_clip(base, loading)
+    place_text_encoder(clip, loading)
+
+    report("Loading T5-XXL", 1, PARTS)
+    t5 = load_t5(
+        model.text_encoder_2, base.path, base.checkpoint, "text_encoder_2",
+        text_encoder_dtype(loading), offline=loading.offline, field="model.text_encoder_2",
+    )  # fmt: skip
+    place_text_encoder(t5, loading)
+
+    report("Loading the picture model", 2, PARTS)
+    transformer = _load_transformer(base, loading)
+    shape = flux_shape(
+        {
+            "denoiser": dict(transformer.config),
+            "text_encoder": clip.config.to_dict(),
+            "text_encoder_2": t5.config.to_dict(),
+        }
+    )
+    place_denoiser(transformer, loading)
+
+    report("Loading the VAE", 3, PARTS)
+    vae = load_job_vae(loading, base.path, base.checkpoint, CONFIGS, LATENT_CHANNELS)
+    nn.Module.to(vae, loading.device)
+
+    variant = variant_of(shape)
+    loaded = FluxModel(
+        replace(facts, shape=shape, variant=variant),
+        sites_of("flux", shape),
+        transformer,
+        vae,
+        FluxEncoders(clip, t5, *_tokenizers(base, loading)),
+        FluxOptions(
+            t5_max_tokens=model.t5_max_tokens or TOKENS[variant],
+            t5_attention_mask=model.t5_attention_mask,
+            guidance=loading.guidance,
+            attention=model.attention,
+        ),
+    )
+    report("Merging adapters", 4, PARTS)
+    merge_adapters(loaded, model)
+    report("Model loaded", PARTS, PARTS)
+    return loaded
+
+
+def _check_mask(loading: Loading) -> None:
+    """Refuse the one kernel that takes no mask."""
+    model = loading.model
+    if model.t5_attention_mask and model.attention == "flash" and loading.device.type == "cuda":
+        raise ModelProblem(
+            "The attention kernel 'flash' cannot leave T5's padding out.",
+            "Set Attention to auto, or switch Leave T5's padding out off.",
+            "model.attention",
+        )
+
+
+def _source(path: str, loading: Loading, field: str) -> _Source:
+    found = locate(path, offline=loading.offline, field=field)
+    return _Source(found, open_checkpoint(found, field) if found.is_file() else None)
+
+
+def _require_parts(base: _Source, loading: Loading) -> None:
+    """Say at once which files a base model without its encoders needs beside it.
+
+    Raises:
+        ModelProblem: naming them all, with where they come from; its field is the first one's.
+    """
+    if base.checkpoint is None:
+        return
+    names, model = base.checkpoint.shapes, loading.model
+    wanted = (
+        ("text_encoder", "CLIP-L (clip_l.safetensors)", (CLIP_INSIDE,)),
+        ("text_encoder_2", "T5-XXL (t5xxl_fp16.safetensors)", (T5_INSIDE,)),
+        ("vae", "VAE (ae.safetensors)", VAE_INSIDE),
+    )
+    missing = [
+        (field, what)
+        for field, what, prefixes in wanted
+        if not getattr(model, field) and not any(name.startswith(prefixes) for name in names)
+    ]
+    if missing:
+        fields, files = zip(*missing, strict=True)
+        raise ModelProblem(
+            f"{base.path.name} holds only the picture model; it also needs {', '.join(files)}.",
+            "Give them in the fields of these names. The text encoders are published as "
+            "comfyanonymous/flux_text_encoders, the VAE beside the model.",
+            f"model.{fields[0]}",
+        )
+
+
+def _load_clip(base: _Source, loading: Loading) -> Any:
+    named, dtype = loading.model.text_encoder, text_encoder_dtype(loading)
+    if named:
+        field = "model.text_encoder"
+        return load_clip(CLIP_L, locate(named, offline=loading.offline, field=field), dtype, field)
+    if base.checkpoint is not None:
+        return clip_in_checkpoint(CLIP_L, base.checkpoint, dtype, (CLIP_INSIDE,))
+    return clip_in_folder(CLIP_L, base.path / "text_encoder", dtype)
+
+
+def _load_transformer(base: _Source, loading: Loading) -> FluxTransformer2DModel:
+    """The job's own picture model, or else the base model's."""
+    field, dtype = "model.path", loading.dtype
+    if loading.model.denoiser:
+        field = "model.denoiser"
+        base = _source(loading.model.denoiser, loading, field)
+        if base.checkpoint is not None:
+            require_model(look_at(str(base.path)), "flux", base.path, field)
+    if base.checkpoint is not None:
+        return load_transformer(base.checkpoint, dtype, field)
+    alone = not (base.path / "transformer").is_dir()
+    transformer = load_part(
+        FluxTransformer2DModel, base.path, "" if alone else "transformer", dtype, field
+    )
+    _check_inputs(transformer.config, base.path, field)
+    return transformer
+
+
+def _check_inputs(config: Mapping[str, Any], path: Path, field: str) -> None:
+    if config["in_channels"] != (config["out_channels"] or config["in_channels"]):
+        raise ModelProblem(
+            f"{path.name} takes a second picture (Fill, Depth or Canny), which is not trained.",
+            "Use FLUX.1-dev or schnell.",
+            field,
+        )
+
+
+def _tokenizers(base: _Source, loading: Loading) -> tuple[Any, Any]:
+    own = base.path / "tokenizer"
+    clip = load_tokenizer(own if own.is_dir() else CLIP_TOKENIZER)
+    return clip, load_t5_tokenizer(loading.model.tokenizer_2, base.path, "tokenizer_2")

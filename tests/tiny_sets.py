@@ -1,0 +1,12 @@
+"""A tiny set for each architecture, for tests that go through all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.tiny import make_sd1, make_sd2
+from tests.tiny_flux import make_flux
+
+MAKERS: dict[str, Callable[..., Path]] = {"sd1": make_sd1, "sd2": make_sd2, "flux": make_flux}
+"""Architecture → `make(folder, layout)`, which returns what `model.path` names."""
