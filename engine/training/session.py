@@ -321,6 +321,7 @@ def _load(
             report=report,
             zero_terminal_snr=job.objective.zero_terminal_snr,
             weighted_captions=job.dataset.weighted_captions,
+            guidance=job.objective.guidance,
             blocks_away=job.training.blocks_to_swap or 0,
         )
     )
