@@ -12,16 +12,20 @@ from PySide6.QtWidgets import QWidget
 from app.settings import Settings
 from app.widgets.check import CheckBox
 from app.widgets.choice import ChoiceBox
+from app.widgets.every import EveryEdit
 from app.widgets.number import NumberEdit, number_text, parse_number
 from app.widgets.path import PathEdit
 from app.widgets.segmented import Segmented
 from app.widgets.text import LongTextEdit, TextEdit
+from engine.schema.architectures import ARCHITECTURES
 from engine.schema.options import Option
 
 SEGMENTS_ROOM = 160  # pixels left for the editor at the least width of the form
 
 
-Editor = CheckBox | ChoiceBox | LongTextEdit | NumberEdit | PathEdit | Segmented | TextEdit
+Editor = (
+    CheckBox | ChoiceBox | EveryEdit | LongTextEdit | NumberEdit | PathEdit | Segmented | TextEdit
+)
 """All have `value`, `set_value`, `set_state`, `set_inherited`, and the signal `edited`."""
 
 
@@ -39,7 +43,7 @@ def make_editor(option: Option, settings: Settings, parent: QWidget) -> Editor:
         return NumberEdit(
             "int" if kind == "int" else "float", parent,
             scale=hints.scale, step=hints.step, bounds=option.bounds, optional=option.optional,
-            empty=hints.empty, unit=hints.unit,
+            empty=hints.empty, unit=hints.unit, dice=option.bounds.get("lt", 0) > 2**31,
         )  # fmt: skip
     if kind == "text":
         return _text(option, settings, parent)
@@ -50,6 +54,15 @@ def make_editor(option: Option, settings: Settings, parent: QWidget) -> Editor:
         parent, read=lambda text: read(text, option.optional), write=write, empty=hints.empty,
         suggestions=hints.suggestions, mono=kind in ("int_list", "float_list", "lr_weights"),
     )  # fmt: skip
+
+
+def limit_choices(editor: Editor, option: Option, architecture: str) -> None:
+    """Grey the choices that an architecture lacks."""
+    if isinstance(editor, ChoiceBox | Segmented) and option.hints.choices_by:
+        had = option.choices_of(architecture)
+        label = ARCHITECTURES[architecture].label if architecture in ARCHITECTURES else ""
+        reason = _tr("not for %s") % label
+        editor.set_disabled({c: reason for c in option.choices if c not in had})
 
 
 def as_widget(editor: Editor) -> QWidget:

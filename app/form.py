@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
@@ -11,17 +10,19 @@ from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QW
 
 from app.consequences import consequence
 from app.document import Document
-from app.form_group import FormGroup, Section, Showing, TablesRow
+from app.every_pairs import pair_label, row_path
+from app.form_filter import Filter, FormFilter
+from app.form_group import FormGroup, Section, TablesRow
 from app.form_row import LABEL, LABEL_SMALL, FormRow
-from app.search import find_options, turn_on
+from app.search import turn_on
 from app.settings import Settings
+from app.told_problems import ToldProblems
 from app.widgets.message import Message
 from engine.schema.job import Job
-from engine.schema.options import Option, option_at
+from engine.schema.options import option_at
 from engine.schema.presets import NOT_IN_PRESETS
 from engine.schema.problem import Problem
 
-Filter = Literal["none", "changed", "mend"]
 MESSAGE_DELAY_MS = 150  # after the last key (spec: gui 4.2)
 GROUPS: tuple[str, ...] = tuple(Job.model_fields)
 
@@ -48,13 +49,10 @@ class Form(QScrollArea):
     ) -> None:
         super().__init__(parent)
         self.document, self._settings = document, settings
-        self.shows_all = False
-        self.filter: Filter = "none"
+        self.seen = FormFilter(document)
+        self.told = ToldProblems(document)
         self.focused_path = ""
-        self._query = ""
-        self._found: dict[str, Showing] = {}
         self._before_search: int | None = None
-        self._by_path: dict[str, list[Problem]] = {}
         self._folded: frozenset[str] = frozenset()
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setWidgetResizable(True)
@@ -108,43 +106,49 @@ class Form(QScrollArea):
 
     # -- what is shown ---------------------------------------------------------------------
 
+    @property
+    def shows_all(self) -> bool:
+        """Whether all options are shown, not only the basic ones."""
+        return self.seen.shows_all
+
+    @property
+    def filter(self) -> Filter:
+        """What the filter leaves."""
+        return self.seen.which
+
     def set_shows_all(self, shows_all: bool) -> None:
         """Basic or all options."""
-        if shows_all != self.shows_all:
-            self.shows_all = shows_all
+        if shows_all != self.seen.shows_all:
+            self.seen.shows_all = shows_all
             self.refresh_all()
 
     def set_filter(self, which: Filter) -> None:
         """Only changed fields, only wrong ones and what belongs to them, or all."""
-        if which != self.filter:
-            self.filter = which
+        if which != self.seen.which:
+            self.seen.which = which
             self.refresh_all()
             self.filter_changed.emit(which)
 
     def set_query(self, query: str) -> None:
         """Show what is found; an empty query restores scroll and folding."""
         query = query.strip()
-        if query == self._query:
+        if query == self.seen.query:
             return
+        bar = self.verticalScrollBar()
         if query and self._before_search is None:
-            self._before_search = self.verticalScrollBar().value()
-        self._query = query
-        found = find_options(query, self.document.architecture, self.document.data)
-        self._found = {f.option.path: Showing(True, f.absent, f.can_turn_on) for f in found}
-        for path in list(self._found):
-            if "[]" in path:
-                self._found.setdefault(path.partition("[]")[0], Showing(True))
+            self._before_search = bar.value()
+        self.seen.search(query)
         self.refresh_all()
         if not query and self._before_search is not None:
             place, self._before_search = self._before_search, None
-            QTimer.singleShot(0, self, lambda: self.verticalScrollBar().setValue(place))
+            QTimer.singleShot(0, self, lambda: bar.setValue(place))
         elif query:
-            self.verticalScrollBar().setValue(0)
+            bar.setValue(0)
 
     @property
     def found_count(self) -> int:
         """How many options the search shows."""
-        return sum("[]" in p or option_at(p).kind != "tables" for p in self._found)
+        return self.seen.found_count
 
     def set_folded(self, names: Iterable[str]) -> None:
         """Show these groups as one line each, as at the first start."""
@@ -155,31 +159,6 @@ class Form(QScrollArea):
         """Open a folded group."""
         if name in self._folded:
             self.set_folded(self._folded - {name})
-
-    def showing(self, option: Option) -> Showing:
-        """Whether a field is shown now."""
-        path = option.path
-        if self._query:
-            return self._found.get(path, Showing(False))
-        if not self.document.is_in_force(path):
-            return Showing(False)
-        if self.filter == "changed":
-            return Showing(self.document.is_changed(path))
-        wrong = path in self._by_path or any(p.startswith(f"{path}[") for p in self._by_path)
-        if self.filter == "mend":
-            return Showing(wrong or path in self._related())
-        plain = self.shows_all or option.hints.basic or wrong
-        return Showing(plain or not self.document.is_default(path))
-
-    def _related(self) -> set[str]:
-        """Fields that a wrong field depends on, or that its mend would change."""
-        related: set[str] = set()
-        for path, problems in self._by_path.items():
-            for problem in problems:
-                related.update(option_at(p).path for p, _ in problem.fix)
-            if "[" not in path:
-                related.update(w.path for w in option_at(path).hints.only_if)
-        return related
 
     def refresh_all(self) -> None:
         """Show every value, mark and field as it is now."""
@@ -192,19 +171,18 @@ class Form(QScrollArea):
 
     def _refresh_group(self, name: str) -> None:
         group = self.groups[name]
-        filtered = bool(self._query) or self.filter != "none"
+        filtered = self.seen.is_on
         folded = name in self._folded and not filtered
         if folded != group.is_folded:
             group.set_folded(folded)
         phrase = ""
         if filtered:
-            shown = [o for o in group.entries if self.showing(o).visible]
+            shown = [o for o in group.entries if self.seen.showing(o).visible]
             total = sum(self.document.is_in_force(o.path) for o in group.entries)
             phrase = self.tr("%d of %d fields") % (len(shown), total)
         for tables in group.tables.values():
-            prefix = f"{tables.cards.option.path}[]"
-            tables.cards.found = frozenset(p for p in self._found if p.startswith(prefix))
-        group.refresh(self.showing, phrase)
+            tables.cards.found = self.seen.found_in(tables.cards.option.path)
+        group.refresh(self.seen.showing, phrase)
         if folded:
             group.show()
         for path, row in group.rows.items():
@@ -213,31 +191,42 @@ class Form(QScrollArea):
             tables.cards.refresh()
 
     def _refresh_row(self, path: str, row: FormRow) -> None:
-        row.set_value(self.document.get(path))
-        row.set_changed(self.document.is_changed(path), self.document.preset_value(path))
-        row.set_hint(consequence(path, self.document.job))
+        document = self.document
+        row.set_architecture(document.architecture)
+        row.set_values([document.get(p) for p in row.paths])
+        changed = [p for p in row.paths if document.is_changed(p)]
+        row.set_changed(bool(changed), [document.preset_value(p) for p in row.paths])
+        row.set_hint(consequence(path, document.job))
 
     # -- listening -------------------------------------------------------------------------
 
     def _on_row_made(self, row: FormRow) -> None:
-        row.edited.connect(self.document.set)
-        row.reset_asked.connect(lambda path: self.document.reset([path]))
+        row.edited.connect(self._on_edited)
+        row.reset_asked.connect(self.document.reset)
         row.fix_asked.connect(self.apply_fix)
         row.attended.connect(self._on_attended)
         row.menu_asked.connect(self.row_menu_asked)
         row.turn_on_asked.connect(self._on_turn_on)
+        row.set_architecture(self.document.architecture)
         row.set_label_width(self._label_width(row.path))
         if "[" not in row.path:
             self._refresh_row(row.path, row)
-        row.set_problems(self._by_path.get(row.path, ()))
+        self._show_at(row)
 
     def _on_tables_made(self, tables: TablesRow) -> None:
-        tables.cards.set_problems(self._by_path)
+        tables.cards.set_problems(self.told.by_path)
 
     def _label_width(self, path: str) -> int:
         if "[" in path:
             return LABEL_SMALL
         return 128 if self.width() < 430 else LABEL
+
+    def _on_edited(self, pairs: list[tuple[str, object]]) -> None:
+        if len(pairs) == 1:
+            self.document.set(*pairs[0])
+        else:
+            label = option_at(pairs[0][0]).label(self.document.architecture)
+            self.document.set_many(pairs, pair_label(label).lower())
 
     def _on_attended(self, path: str, by_focus: bool) -> None:
         if by_focus and path != self.focused_path:
@@ -248,15 +237,15 @@ class Form(QScrollArea):
     def _on_turn_on(self, path: str) -> None:
         pairs = turn_on(option_at(path), self.document.data)
         if pairs:
-            label = option_at(pairs[0][0]).hints.label.lower()
+            label = option_at(pairs[0][0]).label(self.document.architecture).lower()
             self.document.set_many(pairs, self.tr("turn on %s") % label)
-            query, self._query = self._query, ""
-            self.set_query(query)
+            self.seen.search(self.seen.query)
+            self.refresh_all()
 
     def apply_fix(self, problem: Problem) -> None:
         """Apply a problem's mend as one step."""
         self.document.end_merging()
-        label = problem.fix_label or option_at(problem.path).hints.label
+        label = problem.fix_label or option_at(problem.path).label(self.document.architecture)
         self.document.set_many(problem.fix, label[:1].lower() + label[1:])
         self.document.end_merging()
 
@@ -278,61 +267,38 @@ class Form(QScrollArea):
 
     def show_problems(self) -> None:
         """Show what is wrong at its rows; a path without a row shows at the nearest above."""
-        former = self._by_path
-        self._by_path = {}
-        for problem in filter(self._is_told, self.document.problems):
-            self._by_path.setdefault(self._place_of(problem.path), []).append(problem)
-        if former.keys() != self._by_path.keys():
+        if self.told.refresh():
+            self.seen.problems = self.told.by_path
             self.refresh_all()
+        self.seen.problems = self.told.by_path
         for group in self.groups.values():
-            for path, row in group.rows.items():
+            for row in group.rows.values():
                 if not row.is_absent:
-                    row.set_problems(self._by_path.get(path, ()))
+                    self._show_at(row)
             for path, tables in group.tables.items():
-                tables.cards.set_problems(self._by_path)
-                _show_messages(tables, self._by_path.get(path, []))
-        if self.filter == "mend" and not self._by_path:
+                tables.cards.set_problems(self.told.by_path)
+                _show_messages(tables, self.told.by_path.get(path, []))
+        if self.filter == "mend" and not self.told.by_path:
             self.set_filter("none")
         self.marks_changed.emit()
 
-    def _place_of(self, path: str) -> str:
-        while path:
-            try:
-                if option_at(path).kind != "table":
-                    return path
-            except KeyError:
-                pass
-            shorter = path.rpartition(".")[0]
-            if path.endswith("]"):
-                shorter = path[: path.rindex("[")]
-            path = shorter
-        return "model.path"
+    def _show_at(self, row: FormRow) -> None:
+        row.set_problems([p for path in row.paths for p in self.told.by_path.get(path, ())])
 
     def set_shows_missing(self) -> None:
         """From now on mark fields that are still empty as wrong; before, nobody had their turn."""
-        self._shows_missing = True
-
-    _shows_missing = False
-
-    def _is_told(self, problem: Problem) -> bool:
-        """Whether a problem is shown: an empty field is not blamed before Train was tried."""
-        empty = self.document.get(problem.path) in (None, "", [])
-        return self._shows_missing or problem.severity != "error" or not empty
+        self.told.shows_missing = True
 
     def counts(self, group: str) -> tuple[int, int, int]:
         """How many fields of a group are changed, wrong, doubtful."""
-        changed = sum(p.partition(".")[0] == group for p in self.document.changed_paths())
-        told = filter(self._is_told, self.document.problems)
-        here = [p for p in told if p.path.partition(".")[0] == group]
-        errors = sum(p.severity == "error" for p in here)
-        return changed, errors, len(here) - errors
+        return self.told.counts(group)
 
     # -- moving about ----------------------------------------------------------------------
 
     def row_at(self, path: str) -> FormRow | None:
         """The row of a concrete path, if it was made."""
         for group in self.groups.values():
-            row = group.all_rows().get(path)
+            row = group.all_rows().get(row_path(path))
             if row is not None:
                 return row
         return None
@@ -342,11 +308,10 @@ class Form(QScrollArea):
         self.finish_building()
         self.unfold(path.partition(".")[0])
         option = option_at(path)
-        if not self.showing(option_at(path.partition("[")[0])).visible:
+        if not self.seen.showing(option_at(path.partition("[")[0])).visible:
             self.set_filter("none")
-            if not self.showing(option_at(path.partition("[")[0])).visible:
-                self.shows_all = True
-                self.refresh_all()
+            if not self.seen.showing(option_at(path.partition("[")[0])).visible:
+                self.set_shows_all(True)
         row = self.row_at(path)
         if row is not None:
             body = row.parentWidget()
@@ -355,6 +320,7 @@ class Form(QScrollArea):
                 section.set_open(True)
             QApplication.sendPostedEvents()
             self.ensureWidgetVisible(row, 0, 80)
+            QTimer.singleShot(0, row, lambda: self.ensureWidgetVisible(row, 0, 80))  # laid out now
             row.focus_editor()
             self.attended.emit(path)
         elif option.kind == "tables":
@@ -366,7 +332,7 @@ class Form(QScrollArea):
     def marked_paths(self) -> list[str]:
         """Fields that are changed or wrong, in the form's order."""
         order = [o.path for g in self.groups.values() for o in g.entries]
-        marked = {*self.document.changed_paths(), *self._by_path}
+        marked = {*self.document.changed_paths(), *self.told.by_path}
         return sorted(marked, key=lambda p: (order.index(option_at(p.partition("[")[0]).path), p))
 
     def go_to_marked(self, direction: int) -> None:

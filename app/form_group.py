@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.document import Document
 from app.editors import value_words
+from app.every_pairs import epochs_partner, row_path
+from app.form_filter import Showing
 from app.form_row import GUTTER, FormRow
 from app.settings import Settings
 from app.theme import SMALL
@@ -19,15 +20,6 @@ from app.widgets.section import GroupTitle, SectionHeader
 from engine.schema.options import Option, options
 
 HIDDEN_PATHS = frozenset({"model.architecture"})  # it has its place in the tool bar
-
-
-@dataclass(frozen=True)
-class Showing:
-    """Whether a field is shown now, and if it has no effect, why."""
-
-    visible: bool
-    absent: str = ""
-    can_turn_on: bool = False
 
 
 class Section(QWidget):
@@ -144,7 +136,8 @@ class FormGroup(QWidget):
         for option in shown[:2]:
             value = value_words(option, self._document.get(option.path))
             plain = option.kind in ("choice", "text")
-            words.append(value if plain else f"{option.hints.label.lower()} {value}")
+            label = option.label(self._document.architecture).lower()
+            words.append(value if plain else f"{label} {value}")
         return ", ".join(words)
 
     def refresh(self, showing: Callable[[Option], Showing], phrase: str = "") -> int:
@@ -155,7 +148,13 @@ class FormGroup(QWidget):
         count = 0
         used: dict[str, int] = {}
         for option in self.entries:
+            if row_path(option.path) != option.path:
+                continue  # it is edited in its partner's row
             state = showing(option)
+            partner = epochs_partner(option.path)
+            if partner is not None and (not state.visible or state.absent):
+                other = showing(partner)
+                state = other if other.visible else state
             section_name = _section_of(option)
             if state.visible:
                 count += 1
@@ -197,10 +196,12 @@ class FormGroup(QWidget):
             self.tables_made.emit(tables)
             tables.cards.refresh()
             return
-        row = FormRow(option, option.path, self._settings, section.body)
+        row = FormRow(
+            option, option.path, self._settings, section.body,
+            partner=epochs_partner(option.path),
+        )  # fmt: skip
         self.rows[option.path] = row
         section.rows.insertWidget(place, row)
-        row.set_value(self._document.get(option.path))
         self.row_made.emit(row)
 
     def _add_section(self, name: str) -> Section:

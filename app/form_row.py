@@ -16,13 +16,15 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
-from app.editors import as_widget, make_editor, value_words
+from app.editors import as_widget, limit_choices, make_editor, value_words
+from app.every_pairs import pair_label
 from app.settings import Settings
 from app.theme import SMALL, color
 from app.widgets.button import Button, IconButton
-from app.widgets.label import ElidedLabel, Label
+from app.widgets.every import EveryEdit, every_words
+from app.widgets.label import FittingLabel, Label
 from app.widgets.message import Message
-from app.widgets.number import range_words
+from app.widgets.number import range_words, short_range_words
 from engine.schema.options import Option
 from engine.schema.problem import Problem
 
@@ -43,19 +45,19 @@ class RowLabel(Label):
 
 
 class FormRow(QWidget):
-    """The row of one field at a concrete path.
+    """The row of one field at a concrete path, or of two that are one question (`partner`).
 
     Signals:
-        edited: path, value.
-        reset_asked: path.
+        edited: list of pairs of path and value.
+        reset_asked: list of the row's paths.
         fix_asked: the Problem whose mend is wanted.
         attended: path, when the mouse or focus comes to the row.
         menu_asked: path, global position.
         turn_on_asked: path, of a field that does not apply now.
     """
 
-    edited = Signal(str, object)
-    reset_asked = Signal(str)
+    edited = Signal(list)
+    reset_asked = Signal(list)
     fix_asked = Signal(object)
     attended = Signal(str, bool)  # path, by focus
     menu_asked = Signal(str, object)
@@ -69,16 +71,20 @@ class FormRow(QWidget):
         parent: QWidget,
         *,
         in_card: bool = False,
+        partner: Option | None = None,
     ) -> None:
         super().__init__(parent)
-        self.option, self.path = option, path
+        self.option, self.path, self.partner = option, path, partner
+        self.paths = [path] if partner is None else [path, partner.path]
+        self._name = ""
         self._changed = False
         self._absent = ""
         self._problems: tuple[Problem, ...] = ()
         self.setProperty("path", path)
-        self.editor = make_editor(option, settings, self)
+        self.editor = EveryEdit(self) if partner else make_editor(option, settings, self)
         self._build(in_card)
-        self._name_parts()
+        self._watch_parts()
+        self.set_architecture("")
 
     def _build(self, in_card: bool) -> None:
         column = QVBoxLayout(self)
@@ -87,16 +93,16 @@ class FormRow(QWidget):
         line = QHBoxLayout()
         line.setContentsMargins(0 if in_card else GUTTER, 0, 0, 0)
         line.setSpacing(8)
-        self.label = RowLabel(self.option.hints.label, parent=self)
+        self.label = RowLabel("", parent=self)
         self.label.setWordWrap(True)
         self.label.pressed.connect(self.focus_editor)
         self._in_card = in_card
         self.set_label_width(LABEL_SMALL if in_card else LABEL)
         widget = as_widget(self.editor)
         self.label.setBuddy(widget)
-        self.hint = ElidedLabel("", "text3", SMALL, self)
+        self.hint = FittingLabel("text3", SMALL, self)
         self.reset = IconButton("reset", self.tr("Reset to the preset"), self, side=ACTION)
-        self.reset.clicked.connect(lambda: self.reset_asked.emit(self.path))
+        self.reset.clicked.connect(lambda: self.reset_asked.emit(self.paths))
         policy = self.reset.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self.reset.setSizePolicy(policy)
@@ -109,7 +115,7 @@ class FormRow(QWidget):
             line.addWidget(widget, 0)
             if self.option.kind in ("int", "float"):
                 line.addWidget(self.hint, 1)
-                self.set_hint(self._range())
+                self.set_hint("")
             else:
                 self.hint.hide()
                 line.addStretch(1)
@@ -122,7 +128,11 @@ class FormRow(QWidget):
         self._messages.setSpacing(4)
         self._messages.setContentsMargins(self._editor_left(), 0, 0, 0)
         column.addLayout(self._messages)
-        self.editor.edited.connect(lambda value: self.edited.emit(self.path, value))
+        self.editor.edited.connect(self._on_edited)
+
+    def _on_edited(self, value: Any) -> None:
+        values = [value] if self.partner is None else value
+        self.edited.emit(list(zip(self.paths, values, strict=True)))
 
     def _editor_left(self) -> int:
         return (0 if self._in_card else GUTTER) + self.label.maximumWidth() + 8
@@ -136,25 +146,34 @@ class FormRow(QWidget):
             margins.setLeft(self._editor_left())
             self._messages.setContentsMargins(margins)
 
-    def _range(self) -> str:
-        if self.option.kind not in ("int", "float"):
-            return ""
-        return range_words(self.option.bounds, self.option.kind)
+    def set_architecture(self, architecture: str) -> None:
+        """Call the field as it is called for an architecture, with the choices it has there."""
+        name = self.option.label(architecture)
+        name = pair_label(name) if self.partner is not None else name
+        limit_choices(self.editor, self.option, architecture)
+        if name != self._name:
+            self._name = name
+            self.label.setText(name)
+            self._name_parts()
+
+    def _parts(self) -> list[QWidget]:
+        widget = as_widget(self.editor)
+        parts = (widget, *widget.findChildren(QWidget))
+        return [p for p in parts if p.focusPolicy() != Qt.FocusPolicy.NoFocus]
+
+    def _watch_parts(self) -> None:
+        for part in self._parts():
+            part.setProperty("own_name", part.accessibleName())
+            part.installEventFilter(self)
 
     def _name_parts(self) -> None:
-        """Name everything that can have focus, for screen readers, and follow its focus."""
-        name = self.option.hints.label
+        """Name everything that can have focus, for screen readers."""
+        name = self._name
         self.reset.setAccessibleName(self.tr("Reset %s") % name)
-        widget = as_widget(self.editor)
-        for part in (widget, *widget.findChildren(QWidget)):
-            if part.focusPolicy() == Qt.FocusPolicy.NoFocus:
-                continue
-            if not part.accessibleName() or part is widget:
-                part.setAccessibleName(name)
-            elif isinstance(part, IconButton):
-                part.setAccessibleName(f"{part.accessibleName()}: {name}")
+        for part in self._parts():
+            own = str(part.property("own_name") or "")
+            part.setAccessibleName(f"{own}: {name}" if own else name)
             part.setAccessibleDescription(self.option.hints.help)
-            part.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Notice focus coming to any part of the editor."""
@@ -175,18 +194,27 @@ class FormRow(QWidget):
         """Move to the editor."""
         as_widget(self.editor).setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def set_value(self, value: Any) -> None:
-        """Show a value."""
-        self.editor.set_value(value)
+    def set_values(self, values: Sequence[Any]) -> None:
+        """Show the value of each of the row's paths."""
+        self.editor.set_value(values[0] if self.partner is None else tuple(values))
 
     def set_hint(self, text: str) -> None:
-        """Words beside a number: its range or what follows from it."""
-        self.hint.setText(text or self._range())
+        """Words beside a number: what follows from it, or its range."""
+        if text or self.option.kind not in ("int", "float") or self.partner is not None:
+            self.hint.show_words(text)
+            return
+        bounds, kind = self.option.bounds, self.option.kind
+        if bounds.get("ge") == -1 and bounds.get("lt", 0) > 2**31:
+            self.hint.show_words(self.tr("-1: new each time"), self.tr("-1: new"))
+        else:
+            self.hint.show_words(range_words(bounds, kind), short_range_words(bounds, kind))
 
-    def set_changed(self, changed: bool, preset_value: Any) -> None:
+    def set_changed(self, changed: bool, preset_values: Sequence[Any]) -> None:
         """Mark the field as different from the preset."""
         if changed:
-            was = value_words(self.option, preset_value)
+            was = value_words(self.option, preset_values[0])
+            if self.partner is not None:
+                was = every_words(tuple(preset_values))
             self.reset.setToolTip(self.tr("Back to %s") % was)
         if changed != self._changed:
             self._changed = changed

@@ -8,6 +8,8 @@ from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLayout, QVBoxLayout, QWi
 
 from app.block_card import BlockCard
 from app.document import Document
+from app.map_card import MapCard
+from app.place_map import by_family
 from app.plan_model import PlanModel
 from app.theme import SMALL
 from app.widgets.bucket_bars import Bucket, BucketBars
@@ -38,6 +40,9 @@ class PlanPage(QWidget):
         self.blocks = BlockCard(document, self)
         self.blocks.asked_for_field.connect(self.field_asked)
         self.blocks.setMinimumHeight(360)
+        self.map = MapCard(document, self)
+        self.map.asked_for_field.connect(self.field_asked)
+        self.map.setMinimumHeight(300)
         self._parameters = _Titled(self.tr("Where the parameters go"))
         self._shares = ShareBars()
         self._parameters.add(self._shares)
@@ -64,6 +69,7 @@ class PlanPage(QWidget):
         column.setContentsMargins(20, 16, 20, 16)
         column.setSpacing(14)
         column.addWidget(self.blocks, 1)
+        column.addWidget(self.map, 1)
         column.addLayout(self._pair)
         column.addWidget(self._steps)
         plans.changed.connect(self.show_plan)
@@ -72,9 +78,14 @@ class PlanPage(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """As narrow as the widest card: the two beside each other may stack."""
-        cards = (self.blocks, self._parameters, self._memory, self._steps)
+        first = self.blocks if self._has_named_blocks else self.map
+        cards = (first, self._parameters, self._memory, self._steps)
         width = max(card.minimumSizeHint().width() for card in cards) + 40
         return QSize(width, super().minimumSizeHint().height())
+
+    @property
+    def _has_named_blocks(self) -> bool:
+        return bool(ARCHITECTURES[self._document.architecture].blocks)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Put the two cards below each other where there is no room beside."""
@@ -87,7 +98,14 @@ class PlanPage(QWidget):
     def show_plan(self, plan: Plan) -> None:
         """Show another plan."""
         self._parameters.set_figure(_millions(plan.parameters))
-        self._shares.show_rows([Row(n, v, f"{v:,}") for n, v in parameters_by_part(plan)])
+        self.map.setVisible(not self._has_named_blocks)
+        if self._has_named_blocks:
+            shares = parameters_by_part(plan)
+        else:
+            sites, placements = self._plans.placements()
+            self.map.show_places(sites, placements)
+            shares = list(by_family(placements, _encoders(plan), plan.architecture).items())
+        self._shares.show_rows([Row(n, v, f"{v:,}") for n, v in shares])
         memory = plan.memory
         self._memory.set_figure(f"{_plain(memory.low)}–{size_words(memory.high)}")
         phase = peak_phase(memory)
@@ -138,13 +156,17 @@ def parameters_by_part(plan: Plan) -> list[tuple[str, int]]:
     sums: dict[str, int] = {}
     for block, here in zip(about.blocks, plan.blocks, strict=True):
         sums[block.part] = sums.get(block.part, 0) + here.parameters
-    encoders = dict(
-        zip(("text_encoder", "text_encoder_2", "text_encoder_3"), about.text_encoders, strict=False)
-    )
+    encoders = _encoders(plan)
     for part in plan.parts:
         if part.component in encoders:
             sums[encoders[part.component]] = part.parameters
     return list(sums.items())
+
+
+def _encoders(plan: Plan) -> dict[str, str]:
+    """Components of text encoders, and what people call them."""
+    roles = ("text_encoder", "text_encoder_2", "text_encoder_3")
+    return dict(zip(roles, ARCHITECTURES[plan.architecture].text_encoders, strict=False))
 
 
 def peak_phase(memory: Memory) -> str:

@@ -22,7 +22,7 @@ class Found:
 
 
 @cache
-def _texts() -> Mapping[str, tuple[str, tuple[str, ...], str]]:
+def _texts(architecture: str) -> Mapping[str, tuple[str, tuple[str, ...], str]]:
     """For each option: label, its keys, and everything else that is searched, in lower case."""
     tables = {p: o.hints.label for p, o in options().items() if o.kind in ("table", "tables")}
     found = {}
@@ -32,8 +32,9 @@ def _texts() -> Mapping[str, tuple[str, tuple[str, ...], str]]:
         hints = option.hints
         keys = (option.key.lower(), *(a.lower() for a in hints.aliases))
         group = tables.get(option.group, "")
-        rest = " ".join((hints.label, *keys, path, hints.help, hints.section, group)).lower()
-        found[path] = (hints.label.lower(), keys, rest)
+        label = option.label(architecture)
+        words = (label, hints.label, *keys, path, hints.help, hints.section, group)
+        found[path] = (label.lower(), keys, " ".join(words).lower())
     return found
 
 
@@ -47,9 +48,10 @@ def find_options(query: str, architecture: str, data: Mapping[str, Any]) -> list
     if not words:
         return []
     name = query.strip().lower()
-    exact = [path for path, (_, keys, _) in _texts().items() if "_" in name and name in keys]
+    texts = _texts(architecture)
+    exact = [path for path, (_, keys, _) in texts.items() if "_" in name and name in keys]
     found = []
-    for path, (label, keys, rest) in _texts().items():
+    for path, (label, keys, rest) in texts.items():
         if exact and path not in exact:
             continue
         if not all(word in rest for word in words):
@@ -71,7 +73,7 @@ def absence(option: Option, architecture: str, data: Mapping[str, Any]) -> tuple
         return f"not for {ARCHITECTURES[architecture].label}", False
     if "[]" in option.path or option.shown(data):
         return "", False
-    return conditions_in_words(option), turn_on(option, data) is not None
+    return conditions_in_words(option, architecture), turn_on(option, data) is not None
 
 
 def turn_on(option: Option, data: Mapping[str, Any]) -> list[tuple[str, Any]] | None:

@@ -104,7 +104,7 @@ class MainWindow(QMainWindow):
         central.setFocus()
         self.drop_hint = DropHint(central)
         self.pane.basic_or_all.set_value(self.settings.get("shows_all", False))
-        self.form.shows_all = bool(self.pane.basic_or_all.value())
+        self.form.set_shows_all(bool(self.pane.basic_or_all.value()))
 
     def _connect(self) -> None:
         document, bar = self.document, self.tool_bar

@@ -122,7 +122,8 @@ class Card(QWidget):
                 row = self._make_row(child, path)
                 self._body.insertWidget(place, row)
             if row is not None:
-                row.set_value(document.get(path))
+                row.set_architecture(document.architecture)
+                row.set_values([document.get(path)])
                 row.setVisible(in_force and wanted)
                 place += 1
         self.more.setVisible(hidden > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
@@ -46,19 +46,24 @@ class ChoiceBox(QComboBox):
         value = self.value()
         self.blockSignals(True)
         self.clear()
+        self._labels = [label for _, label in choices]
         for data, label in choices:
             self.addItem(label, data)
         self.blockSignals(False)
         self.set_value(value)
 
-    def disable_choice(self, value: Any, reason: str) -> None:
-        """Grey a choice and say why beside it."""
-        index = self._index_of(value)
+    def set_disabled(self, reasons: Mapping[Any, str]) -> None:
+        """Grey these choices and say why beside them; all others can be chosen."""
         model = self.model()
-        if index >= 0 and isinstance(model, QStandardItemModel):
+        if not isinstance(model, QStandardItemModel):
+            return
+        for index in range(self.count()):
             item = model.item(index)
-            item.setEnabled(False)
-            item.setText(f"{item.text()}  ({reason})")
+            reason = reasons.get(self.itemData(index), "")
+            item.setEnabled(not reason)
+            item.setToolTip(reason)
+            label = self._labels[index]
+            item.setText(f"{label}  ({reason})" if reason else label)
 
     def value(self) -> Any:
         """The chosen value."""

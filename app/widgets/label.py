@@ -69,3 +69,45 @@ class ElidedLabel(Label):
         metrics = painter.fontMetrics()
         text = metrics.elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
         painter.drawText(QRectF(self.rect()), self.alignment(), text)
+
+
+class FittingLabel(Label):
+    """A hint that is shown whole or not at all: the words that fit, of several lengths."""
+
+    def __init__(self, token: str, scale: float, parent: QWidget | None = None) -> None:
+        super().__init__("", token, scale, parent)
+        self._forms: tuple[str, ...] = ()
+
+    def show_words(self, *forms: str) -> None:
+        """Show the first of these that fits, the longest first."""
+        forms = tuple(form for form in forms if form)
+        if forms != self._forms:
+            self._forms = forms
+            self.setAccessibleName(forms[0] if forms else "")
+            self.setToolTip(forms[0] if len(forms) > 1 else "")
+            self.updateGeometry()
+            self.update()
+
+    @property
+    def words(self) -> str:
+        """The words that fit now; empty if none do."""
+        metrics = QFontMetrics(self.font())
+        room = self.width()
+        return next((f for f in self._forms if metrics.horizontalAdvance(f) <= room), "")
+
+    def minimumSizeHint(self) -> QSize:
+        """Takes what room is left."""
+        return QSize(0, super().minimumSizeHint().height())
+
+    def sizeHint(self) -> QSize:
+        """The longest form's width."""
+        longest = self._forms[0] if self._forms else ""
+        width = QFontMetrics(self.font()).horizontalAdvance(longest) + 2
+        return QSize(width, QFontMetrics(self.font()).height())
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Draw the words that fit."""
+        painter = QPainter(self)
+        painter.setFont(self.font())
+        painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
+        painter.drawText(QRectF(self.rect()), Qt.AlignmentFlag.AlignVCenter, self.words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -11,11 +12,13 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QWheelE
 from PySide6.QtWidgets import QLabel, QWidget
 
 from app.icons import draw_icon
+from app.widgets.button import IconButton
 from app.widgets.frame import Frame, Line
 from engine.schema.check import NONE_WORDS
 from engine.schema.field import Scale
 
 Kind = Literal["int", "float"]
+DRAWN_BELOW = 2**31  # seeds are drawn as other programs draw them
 
 
 def parse_number(text: str, kind: Kind) -> int | float | str:
@@ -103,6 +106,7 @@ class NumberEdit(Frame):
         optional: bool = False,
         empty: str = "",
         unit: str = "",
+        dice: bool = False,
     ) -> None:
         super().__init__(parent)
         self._kind: Kind = kind
@@ -123,6 +127,11 @@ class NumberEdit(Frame):
             palette.setColor(label.foregroundRole(), palette.placeholderText().color())
             label.setPalette(palette)
             self.row.addWidget(label)
+        self.dice: IconButton | None = None
+        if dice:
+            self.dice = IconButton("dice", self.tr("Draw another number"), self, side=24)
+            self.dice.clicked.connect(self._on_dice)
+            self.row.addWidget(self.dice)
         self._stepper = Stepper(self)
         self._stepper.stepped.connect(self._on_stepped)
         self.row.addWidget(self._stepper)
@@ -155,6 +164,14 @@ class NumberEdit(Frame):
         if self._value is None or isinstance(self._value, int | float):
             self.line.setText("" if self._value is None else number_text(self._value))
 
+    def _on_dice(self) -> None:
+        self._put(secrets.randbelow(DRAWN_BELOW))
+
+    def _put(self, value: int | float) -> None:
+        self._value = value
+        self.line.setText(number_text(value))
+        self.edited.emit(value)
+
     def _on_stepped(self, count: int) -> None:
         self.line.setFocus(Qt.FocusReason.MouseFocusReason)
         self.step_by(count)
@@ -181,9 +198,7 @@ class NumberEdit(Frame):
         if "gt" in self._bounds and value <= self._bounds["gt"]:
             return
         value = int(value) if self._kind == "int" else float(value)
-        self._value = value
-        self.line.setText(number_text(value))
-        self.edited.emit(value)
+        self._put(value)
 
     def _stepped_from_nothing(self, low: float, count: int) -> float | None:
         if count < 0:
@@ -233,7 +248,8 @@ class NumberEdit(Frame):
     def sizeHint(self) -> QSize:
         """104 wide at the usual text size, wider for units and words."""
         metrics = self.fontMetrics()
-        wide = metrics.horizontalAdvance("0" * 7) + 40
+        wide = metrics.horizontalAdvance("0" * (10 if self.dice else 7)) + 40
+        wide += 26 if self.dice else 0
         words = metrics.horizontalAdvance(self.line.placeholderText()) + 44
         unit = sum(label.sizeHint().width() for label in self.findChildren(QLabel))
         return QSize(max(wide, 104, min(words, 190)) + unit, super().sizeHint().height())
@@ -245,20 +261,33 @@ class NumberEdit(Frame):
 
 def range_words(bounds: Mapping[str, float], kind: str, optional_word: str = "") -> str:
     """The range in words: "1 to 1,024", "0 or more"."""
-    low = bounds.get("ge", bounds.get("gt"))
-    high = bounds.get("le", bounds.get("lt"))
-
-    def said(value: float) -> str:
-        return f"{int(value):,}" if float(value).is_integer() else number_text(float(value))
-
-    if high is not None and high > 1e7:
-        high = None
+    low, high = _ends(bounds)
     if low is not None and high is not None:
-        words = f"{said(low)} to {said(high)}"
+        words = f"{_said(low)} to {_said(high)}"
     elif high is not None:
-        words = f"up to {said(high)}"
+        words = f"up to {_said(high)}"
     elif low is not None and low > 0 and kind == "int":
-        words = f"{said(low)} or more"
+        words = f"{_said(low)} or more"
     else:
         return ""
     return f"{optional_word} or {words}" if optional_word else words
+
+
+def short_range_words(bounds: Mapping[str, float], kind: str) -> str:
+    """The same for a narrow place: "1–1,024", "≥ 1"."""
+    low, high = _ends(bounds)
+    if low is not None and high is not None:
+        return f"{_said(low)}–{_said(high)}"
+    if high is not None:
+        return f"≤ {_said(high)}"
+    return f"≥ {_said(low)}" if low is not None and low > 0 and kind == "int" else ""
+
+
+def _ends(bounds: Mapping[str, float]) -> tuple[float | None, float | None]:
+    """Lowest and highest value; an end that nobody would reach is none."""
+    high = bounds.get("le", bounds.get("lt"))
+    return bounds.get("ge", bounds.get("gt")), None if high is None or high > 1e7 else high
+
+
+def _said(value: float) -> str:
+    return f"{int(value):,}" if float(value).is_integer() else number_text(float(value))

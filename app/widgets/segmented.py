@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
@@ -28,9 +28,17 @@ class Segmented(QWidget):
         self._value: Any = None
         self._state: State = "rest"
         self._hovered = -1
+        self._disabled: dict[Any, str] = {}
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
+    def set_disabled(self, reasons: Mapping[Any, str]) -> None:
+        """Grey these choices; their reasons are the tooltip."""
+        self._disabled = dict(reasons)
+        labels = dict(self._choices)
+        self.setToolTip("\n".join(f"{labels[v]}: {reason}" for v, reason in reasons.items()))
+        self.update()
 
     def value(self) -> Any:
         """The chosen value."""
@@ -64,7 +72,7 @@ class Segmented(QWidget):
 
     def _choose(self, index: int) -> None:
         value = self._choices[index][0]
-        if value != self._value:
+        if value != self._value and value not in self._disabled:
             self.set_value(value)
             self.edited.emit(value)
 
@@ -125,6 +133,7 @@ class Segmented(QWidget):
                 painter.drawRoundedRect(rect.adjusted(0, 1, 0, -1), 5, 5)
             painter.setFont(font(bold=chosen))
             hot = chosen or i == self._hovered
-            painter.setPen(color(("text" if hot else "text2") if self.isEnabled() else "text3"))
+            off = not self.isEnabled() or value in self._disabled
+            painter.setPen(color("text3" if off else "text" if hot else "text2"))
             painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, label)
             x += width

@@ -36,7 +36,8 @@ def row_of(window: MainWindow, path: str):
 
 
 def visible_paths(form: Form) -> set[str]:
-    return {p for g in form.groups.values() for p, r in g.rows.items() if r.isVisible()}
+    rows = [row for group in form.groups.values() for row in group.rows.values()]
+    return {path for row in rows if row.isVisible() for path in row.paths}
 
 
 def type_into(window: MainWindow, path: str, text: str) -> None:
