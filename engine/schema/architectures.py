@@ -186,7 +186,13 @@ ARCHITECTURES: dict[str, Architecture] = {
             picture_step=16,
             latent_channels=16,
             block_counts={"train_double_block_indices": 19, "train_single_block_indices": 38},
-            defaults=_at(1024) | _CALM | {"objective.timestep_sampling": "flux_shift"},
+            defaults=_at(1024)
+            | _CALM
+            | {
+                "objective.timestep_sampling": "flux_shift",
+                "samples.steps": 20,
+                "samples.cfg": 1.0,
+            },
         ),
         Architecture(
             id="sd3",

@@ -55,19 +55,20 @@ _FLAGS = {
     "d": _Flag("seed", _seed, "a whole number, or -1 for a new one each time"),
     "s": _Flag("steps", _whole, "a whole number"),
     "l": _Flag("cfg", float, "a number"),
+    "g": _Flag("guidance", float, "a number"),
+    "fs": _Flag("flow_shift", float, "a number"),
+    "ctr": _Flag("cfg_trunc_ratio", float, "a number"),
     "ss": _Flag("sampler", _sampler, f"one of {', '.join(_SAMPLERS)}"),
     "weight": _Flag("weight", float, "a number"),
 }
 _LONG = {
     "negative": "n", "width": "w", "height": "h", "seed": "d", "steps": "s", "cfg": "l",
-    "scale": "l", "sampler": "ss",
+    "scale": "l", "sampler": "ss", "guidance": "g", "flow-shift": "fs",
+    "cfg-trunc-ratio": "ctr",
 }  # fmt: skip
 _REFUSED = {
     "cn": "ControlNet pictures are not used in previews",
-    "g": "this architecture has no embedded guidance",
-    "fs": "this architecture has no flow shift",
-    "ctr": "this architecture has no CFG truncation",
-    "rcfg": "this architecture has no CFG renormalization",
+    "rcfg": "it is on or off for all previews (samples.cfg_renorm)",
 }
 _PART = re.compile(r"(\w[\w-]*)(?:\s*=\s*|\s+|$)(.*)", re.DOTALL)
 

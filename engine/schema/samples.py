@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from engine.schema.architectures import FLOW, UNET
 from engine.schema.field import When, option
 from engine.schema.table import Table
 
@@ -69,8 +70,40 @@ class Prompt(Table):
         empty="the table's",
         aliases=("scale", "guidance_scale"),
     )
+    guidance: float | None = option(
+        None,
+        "Embedded guidance",
+        "The number told to FLUX.1-dev.",
+        ge=0,
+        le=100,
+        empty="the table's",
+        applies_to=("flux",),
+    )
+    flow_shift: float | None = option(
+        None,
+        "Timestep shift",
+        "More of the steps at high noise.",
+        gt=0,
+        le=100,
+        empty="the table's",
+        applies_to=FLOW,
+    )
+    cfg_trunc_ratio: float | None = option(
+        None,
+        "Guided share of steps",
+        "Guidance acts in the first steps only.",
+        ge=0,
+        le=1,
+        empty="the table's",
+        applies_to=("lumina2",),
+    )
     sampler: Sampler | None = option(
-        None, "Sampler", "How noise is removed.", empty="the table's", aliases=("sample_sampler",)
+        None,
+        "Sampler",
+        "How noise is removed.",
+        empty="the table's",
+        aliases=("sample_sampler",),
+        applies_to=UNET,
     )
     weight: float = option(
         1.0, "Adapter weight", "How strongly the adapter acts; 0 shows the base.", ge=-4, le=4
@@ -154,12 +187,55 @@ class Samples(Table):
         section="Pictures",
         only_if=_ON,
     )
+    guidance: float = option(
+        3.5,
+        "Embedded guidance",
+        "The number told to FLUX.1-dev in previews, as viewers tell it; schnell knows none. With "
+        "Guidance above 1, the negative prompt counts too, and a step costs twice the time.",
+        ge=0,
+        le=100,
+        section="Pictures",
+        applies_to=("flux",),
+        only_if=_ON,
+    )
+    flow_shift: float | None = option(
+        None,
+        "Timestep shift",
+        "Above 1, more of the steps are spent at high noise, on the composition.",
+        gt=0,
+        le=100,
+        empty="the model's own",
+        section="Pictures",
+        applies_to=FLOW,
+        only_if=_ON,
+    )
+    cfg_trunc_ratio: float = option(
+        1.0,
+        "Guided share of steps",
+        "Guidance acts in the first steps only: 0.25 is a quarter of them. Less saves time and "
+        "keeps soft colors.",
+        ge=0,
+        le=1,
+        section="Pictures",
+        applies_to=("lumina2",),
+        only_if=_ON,
+    )
+    cfg_renorm: bool = option(
+        True,
+        "Keep guidance in bounds",
+        "Brings what guidance makes back to the strength it had without: no burned colors.",
+        section="Pictures",
+        aliases=("renorm_cfg",),
+        applies_to=("lumina2",),
+        only_if=_ON,
+    )
     sampler: Sampler = option(
         "euler",
         "Sampler",
         "How noise is removed.",
         section="Pictures",
         aliases=("sample_sampler",),
+        applies_to=UNET,
         only_if=_ON,
     )
     seed: int = option(

@@ -61,6 +61,12 @@ def _resolve(samples: Samples, prompt: Prompt, index: int) -> Preview:
             steps=prompt.steps or samples.steps,
             cfg=prompt.cfg if prompt.cfg is not None else samples.cfg,
             sampler=prompt.sampler or samples.sampler,
+            guidance=prompt.guidance if prompt.guidance is not None else samples.guidance,
+            shift=prompt.flow_shift or samples.flow_shift,
+            cfg_until=samples.cfg_trunc_ratio
+            if prompt.cfg_trunc_ratio is None
+            else prompt.cfg_trunc_ratio,
+            cfg_renorm=samples.cfg_renorm,
         ),
     )
 

@@ -38,6 +38,7 @@ def test_random_seed_and_other_spellings() -> None:
         "prompt": "a", "width": 512, "seed": 4, "cfg": 2.0,
     }  # fmt: skip
     assert parse_prompt("a --ss k_euler_a")[0]["sampler"] == "euler_a"
+    assert parse_prompt("a --g 3.5 --fs 2")[0] == {"prompt": "a", "guidance": 3.5, "flow_shift": 2}
     assert parse_prompt("a --n")[0]["negative"] == ""
 
 
@@ -75,7 +76,7 @@ _WORDS = st.text("abc ,.", max_size=20).map(str.strip)
         {"prompt": _WORDS},
         optional={
             "negative": _WORDS, "width": st.integers(64, 2048), "seed": st.integers(-1, 10**9),
-            "cfg": st.floats(0, 50), "steps": st.integers(1, 99),
+            "cfg": st.floats(0, 50), "steps": st.integers(1, 99), "guidance": st.floats(0, 9),
             "sampler": st.sampled_from(["euler", "dpm++_2m"]),
         },
     )
