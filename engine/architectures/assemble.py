@@ -22,6 +22,7 @@ def assemble(
     what: str,
     *,
     whole: bool = False,
+    field: str = "model.path",
 ) -> Any:
     """Make the module without memory of its own and hand it the tensors, none left over.
 
@@ -33,6 +34,7 @@ def assemble(
         checkpoint: the file they come from.
         what: the part, in the person's words.
         whole: the file holds the buffers too, so that large tables need not be computed.
+        field: the job's field that names the file.
 
     Raises:
         ModelProblem: if shapes differ, or tensors are missing or left over.
@@ -47,9 +49,10 @@ def assemble(
             f"The {what} of {checkpoint.path.name} has other shapes than its architecture: "
             f"{str(error).splitlines()[-1].strip()}",
             "Check the architecture that is chosen.",
+            field,
         ) from None
     if result.missing_keys:
-        raise not_whole(checkpoint, what, result.missing_keys)
+        raise not_whole(checkpoint, what, result.missing_keys, field)
     used = {tensor.data_ptr() for tensor in converted.values()}
     extra = [name for name, tensor in source.items() if tensor.data_ptr() not in used]
     extra += result.unexpected_keys
@@ -58,15 +61,19 @@ def assemble(
             f"The {what} of {checkpoint.path.name} has {len(extra)} tensors more than its "
             f"architecture, such as {extra[0]}.",
             "Check the architecture that is chosen.",
+            field,
         )
     return model.eval()
 
 
-def not_whole(checkpoint: Checkpoint, what: str, missing: Iterable[str] = ()) -> ModelProblem:
+def not_whole(
+    checkpoint: Checkpoint, what: str, missing: Iterable[str] = (), field: str = "model.path"
+) -> ModelProblem:
     """Say that a part lacks tensors, of which one is named."""
     names = sorted(missing)
     such = f": {len(names)} tensors are missing, such as {names[0]}" if names else ""
     return ModelProblem(
         f"The {what} in {checkpoint.path.name} is not whole{such}.",
         "Download the file again, or choose another one.",
+        field,
     )
