@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.commands.launch import join, launch, must_launch
 from engine.protocol import Failure, Finished
 from engine.schema.check import check
 from engine.schema.job import Job
@@ -23,6 +24,7 @@ from engine.training.control import Control
 from engine.training.events import Events, FileSink, ListSink, PipeSink, Sink, take_stdout
 from engine.training.failures import RunError, StopRun, failure_of
 from engine.training.run import Run, create_run, open_run, run_name
+from engine.training.together import Together, rank_here
 
 log = logging.getLogger(__name__)
 EXAMPLE = """examples:
@@ -41,7 +43,8 @@ def main(argv: list[str]) -> int:
     if arguments.resume is not None and arguments.run_directory is not None:
         _parser().error("--resume already names the run folder; leave --run-directory out")
     early = ListSink()  # what is told before there is a folder to keep it in
-    events = Events(_voice(arguments.events), early)
+    leads = rank_here() == 0
+    events = Events(_voice(arguments.events), early) if leads else Events()
     control = Control()
     try:
         job, wrong_use = _read_job(arguments, events)
@@ -49,26 +52,31 @@ def main(argv: list[str]) -> int:
         return _refuse(error, events, 1)
     if job is None:
         return _refuse(JobError(wrong_use), events, 2)
+    if must_launch(job):
+        return launch(job, argv)
     events.phase("starting", "Starting")
+    together = join(job)
     try:
-        run = _open(arguments, job)
+        run = _open_together(arguments, job, together)
     except RunError as error:
         events.emit(error.failure)
         events.close()
         return 1
     undo = control.catch_signals()
-    if arguments.events:
+    if arguments.events and leads:
         try:
             # Unbuffered: a thread that waits inside a buffer keeps Python from ending.
             control.read_commands(open(0, "rb", buffering=0, closefd=False))  # noqa: SIM115
         except OSError:  # no stdin at all: there is no window to work for
             control.obey("stop")
     try:
-        file = FileSink(run.events)
-        for event in early.events:
-            file.write(event)
-        events.sinks[events.sinks.index(early)] = file
-        return _train(job, run, events, control, started, quiet=not arguments.events)
+        if leads:
+            file = FileSink(run.events)
+            for event in early.events:
+                file.write(event)
+            events.sinks[events.sinks.index(early)] = file
+        quiet = not arguments.events
+        return _train(job, run, events, control, together, started, quiet=quiet)
     finally:
         undo()
         run.close()
@@ -157,16 +165,45 @@ def _open(arguments: Any, job: Job) -> Run:
     return run
 
 
+def _open_together(arguments: Any, job: Job, together: Together) -> Run:
+    """Rank 0 makes or locks the run's folder; the others are told where it is.
+
+    Raises:
+        RunError: it cannot be used.
+    """
+    if together.leads:
+        try:
+            run = _open(arguments, job)
+        except RunError:
+            together.of_leader(None)
+            raise
+        together.of_leader((run.path, run.name))
+        return run
+    place = together.of_leader(None)
+    if place is None:
+        words = "The first process of this run could not make or open its folder."
+        raise RunError(Failure(kind="file", message=words))
+    path, name = place
+    return Run(path, name, None, resumed=arguments.resume is not None)
+
+
 def _train(
-    job: Job, run: Run, events: Events, control: Control, started: float, *, quiet: bool
+    job: Job,
+    run: Run,
+    events: Events,
+    control: Control,
+    together: Together,
+    started: float,
+    *,
+    quiet: bool,
 ) -> int:
-    _start_log(job, run, quiet)
+    _start_log(job, run, quiet, together)
     _set_environment(job)
     try:
         # torch and the libraries load here, once the first events are out.
         from engine.training.loop import train
 
-        finished = train(job, run, events, control)
+        finished = train(job, run, events, control, together)
     except StopRun:
         finished = _ended_early(run, "aborted" if control.abort else "stopped")
     except Exception as error:  # the person gets words, the log the traceback
@@ -190,9 +227,16 @@ def _ended_early(run: Run, reason: Literal["stopped", "aborted", "failed"]) -> F
     return Finished(reason=reason, step=step, resumable=bool(states))
 
 
-def _start_log(job: Job, run: Run, quiet: bool) -> None:
-    """Log into the run's folder, and to stderr when that is the window's log pane."""
+def _start_log(job: Job, run: Run, quiet: bool, together: Together) -> None:
+    """Log into the run's folder, and to stderr when that is the window's log pane.
+
+    Other ranks than 0 have stderr alone, and little to say.
+    """
     level = job.launch.log_level.upper()
+    if not together.leads:
+        form = f"rank {together.rank} %(levelname)s %(name)s: %(message)s"
+        logging.basicConfig(level="WARNING", format=form, stream=sys.stderr, force=True)
+        return
     file = run.log.open("a", encoding="utf-8", buffering=1)
     handlers: list[logging.Handler] = [logging.StreamHandler(file)]
     if not quiet:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.schema.field import option
+from engine.schema.field import When, option
 from engine.schema.table import Table
+
+_SEVERAL = When("launch.processes", not_equals=(1,))
+_MACHINES = When("launch.machines", not_equals=(1,))
 
 
 class Launch(Table):
@@ -17,6 +20,73 @@ class Launch(Table):
         "auto takes the first GPU, or the processor where there is none.",
         suggestions=("auto", "cuda:0", "cuda:1", "cpu", "mps"),
         basic=True,
+    )
+    processes: int = option(
+        1,
+        "Processes",
+        "How many graphics cards of this machine train together, one process each. A step then has "
+        "so many times the batch. They are started by accelerate.",
+        ge=1,
+        le=64,
+        section="Several cards",
+        aliases=("num_processes",),
+    )
+    devices: str | None = option(
+        None,
+        "Cards",
+        "Which cards, by their numbers: 0,1.",
+        empty="the first ones",
+        section="Several cards",
+        aliases=("gpu_ids",),
+        only_if=_SEVERAL,
+    )
+    machines: int = option(
+        1,
+        "Machines",
+        "How many machines train together; start the same job on each.",
+        ge=1,
+        le=64,
+        section="Several cards",
+        aliases=("num_machines",),
+    )
+    machine_rank: int = option(
+        0,
+        "This machine's number",
+        "0 is the one that saves; the others count up.",
+        ge=0,
+        le=63,
+        section="Several cards",
+        only_if=_MACHINES,
+    )
+    main_address: str | None = option(
+        None,
+        "Address of machine 0",
+        "Its name or IP address, as the others reach it.",
+        empty="none",
+        section="Several cards",
+        aliases=("main_process_ip",),
+        only_if=_MACHINES,
+    )
+    port: int | None = option(
+        None,
+        "Port",
+        "Where the processes meet.",
+        ge=1024,
+        le=65535,
+        empty="a free one; 29500 with several machines",
+        section="Several cards",
+        aliases=("main_process_port",),
+    )
+    timeout_minutes: int = option(
+        240,
+        "Patience",
+        "How long the processes wait for each other, as while the first draws previews or while "
+        "the run is paused.",
+        ge=1,
+        le=10080,
+        unit="minutes",
+        section="Several cards",
+        aliases=("ddp_timeout",),
     )
     cpu_threads: int | None = option(
         None,

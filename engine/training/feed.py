@@ -14,6 +14,7 @@ from engine.schema.job import Job
 from engine.training.control import Control
 from engine.training.events import Events
 from engine.training.failures import RunError
+from engine.training.together import Together
 
 MOST_BROKEN = 5  # unusable pictures, or one in a hundred: more is an error
 MOST_WARNINGS = 20  # about single pictures; the rest is counted
@@ -51,8 +52,12 @@ def find_pictures(job: Job, events: Events, control: Control, world: int = 1) ->
     return _in_order(job, pictures, world)
 
 
-def keep_encoded(job: Job, found: Found, loader: Loader, events: Events, control: Control) -> Found:
+def keep_encoded(
+    job: Job, found: Found, loader: Loader, events: Events, control: Control, together: Together
+) -> Found:
     """Encode what the job keeps; returns `found` without pictures that turn out to be broken.
+
+    When it returns, every rank has encoded its part.
 
     Raises:
         CacheProblem: the cache folder cannot be used, or the VAE gives no finite numbers.
@@ -65,7 +70,10 @@ def keep_encoded(job: Job, found: Found, loader: Loader, events: Events, control
         control.check()
         events.phase(what, words[what], done, total)
 
-    broken = loader.fill_caches(progress)
+    own: dict[int, str] = {}
+    with together.step():
+        own = loader.fill_caches(progress)
+    broken = {i: words for part in together.gathered(own) for i, words in part.items()}
     if not broken:
         return found
     pictures = [

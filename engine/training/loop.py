@@ -20,6 +20,7 @@ from engine.training.resume import require_resumable
 from engine.training.run import Run
 from engine.training.session import Session, prepare
 from engine.training.state import find_states
+from engine.training.together import Together
 from engine.training.update import Update, update
 from engine.training.validation import validate, validation_due
 
@@ -30,7 +31,9 @@ PATIENCE = 5  # steps in a row without a finite loss before the run ends
 SCALER_PATIENCE = 40  # an fp16 scaler starts high, and finds its scale by such steps
 
 
-def train(job: Job, run: Run, events: Events, control: Control) -> Finished:
+def train(
+    job: Job, run: Run, events: Events, control: Control, together: Together | None = None
+) -> Finished:
     """Train until the job is done or the person stops it; every way out is in the result.
 
     Raises:
@@ -38,12 +41,13 @@ def train(job: Job, run: Run, events: Events, control: Control) -> Finished:
         Exception: what kept the run from starting; `failure_of` has words for it.
     """
     require_resumable(run)
-    session = prepare(job, run, events, control)
+    session = prepare(job, run, events, control, together or Together(1, 0))
     try:
         with session.model.attention_context():
             _steps(session)
             return _finish(session, "done")
     except StopRun:
+        session.together.end(control)
         return _finish(session, "aborted" if control.abort else "stopped")
     except Exception as error:  # the person gets words, the log the traceback
         log.exception("the run failed at step %d", session.progress.step)
@@ -80,7 +84,12 @@ def _steps(session: Session) -> None:
 
 
 def _before_step(session: Session) -> None:
-    """Freeze the text encoder's adapter when its time is over."""
+    """Go on together, or not; freeze the text encoder's adapter when its time is over.
+
+    Raises:
+        StopRun: rank 0 was told to stop.
+    """
+    session.together.follow(session.control)
     stop_after = session.stop_text_after
     if session.trains_text and stop_after is not None and session.progress.step >= stop_after:
         session.stop_text_encoder()
@@ -92,7 +101,9 @@ def _before_step(session: Session) -> None:
 
 
 def _after_step(session: Session, epoch_ends: bool) -> None:
-    """In this order: validation, checkpoint and state, previews, commands."""
+    """In this order: validation, checkpoint and state, previews, commands; rank 0 alone."""
+    if not session.together.leads:
+        return
     progress, control = session.progress, session.control
     total, output = session.total_steps, session.job.output
     due = due_after(output, session.run.name, progress.step, total, progress.epoch, epoch_ends)
@@ -113,6 +124,8 @@ def _after_step(session: Session, epoch_ends: bool) -> None:
 
 
 def _measure_and_draw(session: Session) -> None:
+    if not session.together.leads:
+        return
     _validate_if_due(session, False)
     _draw_if_due(session, False)
     session.control.check()
@@ -217,6 +230,8 @@ def _require_finite(session: Session, done: Update) -> None:
 def _finish(session: Session, reason: Reason) -> Finished:
     """Save what the reason asks for, and say where things are."""
     progress, run, saver = session.progress, session.run, session.saver
+    if not session.together.leads:
+        return Finished(reason=reason, step=progress.step, epoch=progress.epoch, resumable=True)
     session.events.phase("finishing", "Finishing", progress.step, session.total_steps)
     if reason == "done" and not session.job.output.state_at_end:
         saver.drop_states()
@@ -250,7 +265,9 @@ def _save_stopped(session: Session) -> None:
 
 def _keep_state(session: Session) -> None:
     """After running out of memory the adapter is whole: keep it, so that a mend can go on."""
-    if session.progress.step == 0 or session.saver.has_state(session.progress.step):
+    if not session.together.leads or session.progress.step == 0:
+        return
+    if session.saver.has_state(session.progress.step):
         return
     session.optimizer.zero_grad()
     if session.device.type == "cuda":

@@ -28,11 +28,11 @@ LEFTOVER = re.compile(r"\.tmp-\d+$")
 
 @dataclass
 class Run:
-    """An open run folder, locked by this process."""
+    """An open run folder, locked by this process or, for other ranks than 0, by the first."""
 
     path: Path
     name: str  # stem of the adapter files
-    lock: FileLock
+    lock: FileLock | None
     resumed: bool = False
 
     @property
@@ -71,7 +71,8 @@ class Run:
 
     def close(self) -> None:
         """Let others have the folder."""
-        self.lock.release()
+        if self.lock is not None:
+            self.lock.release()
 
 
 def run_name(job: Job) -> str:

@@ -46,6 +46,7 @@ from engine.training.run import Run
 from engine.training.saving import Saver
 from engine.training.schedule import Schedule, make_schedule
 from engine.training.state import Progress, newest_state
+from engine.training.together import Together
 from engine.training.validation import Measurements
 
 log = logging.getLogger(__name__)
@@ -81,21 +82,12 @@ class Session:
     adapts_text: bool
     stop_text_after: int | None
     swap: BlockSwap | None
+    together: Together
 
     @property
     def scaler(self) -> Any:
         """torch's GradScaler in fp16, else None."""
         return self.accelerator.scaler
-
-    @property
-    def world(self) -> int:
-        """How many processes train together."""
-        return self.accelerator.num_processes
-
-    @property
-    def rank(self) -> int:
-        """Which of them this is."""
-        return self.accelerator.process_index
 
     @contextmanager
     def showing(self, *, ema: bool = True) -> Iterator[None]:
@@ -119,14 +111,14 @@ class Session:
                     parameter.requires_grad_(False)
 
 
-def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
+def prepare(job: Job, run: Run, events: Events, control: Control, together: Together) -> Session:
     """Check what needs no model, load, and build; tells of every part, and can be stopped at any.
 
     Raises:
         JobError, ModelProblem, RunError and the data package's errors: in words for the person.
         StopRun: if the person wants to stop.
     """
-    device = choose_device(job.launch.device)
+    device = choose_device(_local(job.launch.device, together))
     precision = choose_precision(job, device)
     if job.launch.cpu_threads:
         torch.set_num_threads(job.launch.cpu_threads)
@@ -135,7 +127,7 @@ def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
     control.check()
     accelerator = _accelerator(job, run, device, precision)
     events.phase("starting", "Reading the pictures")
-    found = find_pictures(job, events, control, accelerator.num_processes)
+    found = find_pictures(job, events, control, together.world)
     state = newest_state(run.states) if run.resumed else None
     resumed_from = state.progress.step if state else 0
     hello = _hello(job, run, device, precision, found.length, resumed_from)
@@ -144,7 +136,7 @@ def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
     model = _load(job, events, control, device, precision)
     check_objective(job.objective, model.prediction, model.zero_terminal_snr)
     loader = _loader(job, run, found, model, accelerator)
-    whole = keep_encoded(job, found, loader, events, control)
+    whole = keep_encoded(job, found, loader, events, control, together)
     if whole is not found:
         found = whole
         kept, loader = loader.keep, _loader(job, run, found, model, accelerator)
@@ -154,8 +146,9 @@ def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
     events.phase("loading", "Placing the adapters")
     network = _network(job, model, events)
     session = _assemble(
-        job, run, events, control, device, accelerator, model, network, found, loader, precision
-    )
+        job, run, events, control, device, accelerator, model, network, found, loader, precision,
+        together,
+    )  # fmt: skip
     if state is not None:
         restore(session, state)
     return session
@@ -164,6 +157,7 @@ def prepare(job: Job, run: Run, events: Events, control: Control) -> Session:
 def _assemble(
     job: Job, run: Run, events: Events, control: Control, device: Device, accelerator: Accelerator,
     model: TrainableModel, network: Network, found: Found, loader: Loader, precision: str,
+    together: Together,
 ) -> Session:  # fmt: skip
     """Make everything that needs the adapters."""
     total = found.length.total_steps
@@ -181,7 +175,7 @@ def _assemble(
         prediction=model.prediction,
         precision=precision,
         version=_version(),
-        processes=accelerator.num_processes,
+        processes=together.world,
     )
     measurements = Measurements(loader.held_out(), loader.probe())
     resting = _rest(job, model, bool(of_text))
@@ -242,6 +236,7 @@ def _assemble(
         adapts_text=bool(of_text),
         stop_text_after=steps_of(stop_after, total) if stop_after is not None else None,
         swap=swap,
+        together=together,
     )
 
 
@@ -262,6 +257,13 @@ def _swap(job: Job, model: TrainableModel, device: Device) -> BlockSwap | None:
         )
         raise JobError([Problem("training.blocks_to_swap", words)])
     return BlockSwap(blocks, count, torch.device(device.id))
+
+
+def _local(wish: str, together: Together) -> str:
+    """The device of this process: of several on a machine, each has a card of its own."""
+    if together.world > 1 and wish in ("auto", "cuda") and torch.cuda.is_available():
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return wish
 
 
 def _hello(

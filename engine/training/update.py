@@ -51,16 +51,16 @@ def update(session: Session, micros: Sequence[Batch], step: int, n: int) -> Upda
     accelerator, training = session.accelerator, session.job.training
     by_batch = training.loss_average == "batch"
     # On several ranks every one has as many micro-batches as the first, or fewer.
-    parts = max(1, len(micros)) * session.world
+    parts = max(1, len(micros)) * session.together.world
     total = torch.zeros((), device=session.device.id)
     for i, batch in enumerate(micros):
-        torch.manual_seed(key(training.seed, "step", step, i, session.rank))
+        torch.manual_seed(key(training.seed, "step", step, i, session.together.rank))
         with accelerator.autocast():
             each = losses(session, batch)
         loss = each.mean() / parts if by_batch else each.sum() / n
         accelerator.backward(loss)
         total += loss.detach()
-    if session.world > 1:
+    if session.together.world > 1:
         total = _sum_over_ranks(session.parameters, total)
     limit = session.job.optimizer.max_grad_norm or math.inf
     norm = accelerator.clip_grad_norm_(session.parameters, limit)
