@@ -64,7 +64,9 @@ class PreviewRequest:
     `width` and `height` are in pixels, multiples of the architecture's `picture_step`; `seed` is
     not negative; `cfg` of 1 or less means no guidance (one pass a step instead of two). `guidance`
     is the number told to guidance-distilled models, `shift` the flow's timestep shift (None: the
-    architecture's own); `sampler` is for models with SD's discrete schedule.
+    architecture's own); `sampler` is for models with SD's discrete schedule. `cfg_until` is the
+    share of the steps that are guided, and `cfg_renorm` brings what guidance makes back to its
+    length before, where an architecture has them.
     """
 
     width: int = 512
@@ -75,6 +77,8 @@ class PreviewRequest:
     sampler: str = "euler"
     guidance: float = 3.5
     shift: float | None = None
+    cfg_until: float = 1.0
+    cfg_renorm: bool = True
 
 
 def _say_nothing(words: str, done: int, total: int) -> None:
@@ -157,7 +161,7 @@ class TrainableModel(Protocol):
         """Encode the prompts of one preview together, so that all have the same length.
 
         Returns one entry a prompt, each with a first dimension of 1. Weights in parentheses count.
-        Give the prompt and its negative in one call. No gradient.
+        Give the prompt first and its negative after it, in one call. No gradient.
         """
         ...
 
