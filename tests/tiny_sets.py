@@ -7,6 +7,12 @@ from pathlib import Path
 
 from tests.tiny import make_sd1, make_sd2
 from tests.tiny_flux import make_flux
+from tests.tiny_sd3 import make_sd3
 
-MAKERS: dict[str, Callable[..., Path]] = {"sd1": make_sd1, "sd2": make_sd2, "flux": make_flux}
+MAKERS: dict[str, Callable[..., Path]] = {
+    "sd1": make_sd1,
+    "sd2": make_sd2,
+    "flux": make_flux,
+    "sd3": make_sd3,
+}
 """Architecture → `make(folder, layout)`, which returns what `model.path` names."""

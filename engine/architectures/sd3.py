@@ -28,7 +28,7 @@ from engine.architectures.identity import fingerprint
 from engine.architectures.picture_coder import PictureCoder, picture_of
 from engine.architectures.running import attention_context, preview_precision
 from engine.architectures.t5 import encode_t5
-from engine.architectures.text import ClipTokenizer, encode_hidden, windows_of
+from engine.architectures.text import ClipTokenizer, encode_hidden, windows_of, without_weights
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -43,7 +43,6 @@ ENCODING_VERSION = 1  # raise it when encode_text changes what it returns
 TIMESTEPS = 1000  # the model's clock: σ·1000
 SHIFT = 3.0  # of the noise levels in previews, as the model was made
 PATCH_PIXELS = 16  # pixels of a patch's side
-ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +104,7 @@ class Sd3Model:
         self.components: dict[str, nn.Module] = {"denoiser": transformer, **encoders.modules}
         self.options = options
         self._text_identity: dict[str, Any] | None = None
+        self._told_of_weights = False
         for module in self.components.values():
             module.requires_grad_(False).eval()
 
@@ -156,10 +156,14 @@ class Sd3Model:
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> list[dict[str, Tensor]]:
-        """Prompts of one preview → an entry each. Weights in parentheses mean nothing here."""
-        text = self.encode_text(prompts)
+        """Prompts of one preview → an entry each; weights in parentheses are read past."""
+        plain = without_weights(prompts)
+        if plain != list(prompts) and not self._told_of_weights:
+            self._told_of_weights = True
+            log.warning("SD3 knows no weights in prompts; their brackets are left out.")
+        text = self.encode_text(plain)
         return [
-            {name: tensor[i : i + 1] for name, tensor in text.items()} for i in range(len(prompts))
+            {name: tensor[i : i + 1] for name, tensor in text.items()} for i in range(len(plain))
         ]
 
     def without_encoders(self, text: Text, dropped: Tensor) -> dict[str, Tensor]:
@@ -270,7 +274,7 @@ class Sd3Model:
             "text_encoder": list(self.encoders.modules.values()),
         }
         for module in modules[part]:
-            module.to(device)
+            nn.Module.to(module, device)
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute blocks in the backward pass.

@@ -46,7 +46,7 @@ from engine.architectures.sd3_single_file import (
     CLIP_L_PREFIX,
     load_transformer,
 )
-from engine.architectures.single_file import RESOURCES
+from engine.architectures.single_file import RESOURCES, VAE_PREFIXES
 from engine.architectures.t5 import INSIDE, load_t5, load_t5_tokenizer
 from engine.architectures.text import ClipTokenizer, load_tokenizer
 from engine.plan.detect import ModelFacts, look_at
@@ -66,6 +66,12 @@ class _Base:
     source: Path
     checkpoint: Checkpoint | None
 
+    def holds(self, part: str, prefixes: tuple[str, ...]) -> bool:
+        """Whether a part is in it: its folder, or tensors below one of the prefixes."""
+        if self.checkpoint is None:
+            return (self.source / part).is_dir()
+        return any(name.startswith(prefixes) for name in self.checkpoint.shapes)
+
 
 def load(loading: Loading) -> Sd3Model:
     """Load and assemble; see `engine.architectures.load`."""
@@ -76,6 +82,7 @@ def load(loading: Loading) -> Sd3Model:
     facts = look_at(str(source))
     require_model(facts, "sd3", source)
     base = _Base(source, None if source.is_dir() else open_checkpoint(source))
+    _require_parts(loading, base)
 
     encoders = _load_encoders(loading, base)
     report("Loading the picture model", 3, PARTS)
@@ -104,6 +111,32 @@ def load(loading: Loading) -> Sd3Model:
     merge_adapters(loaded, model)
     report("Model loaded", PARTS, PARTS)
     return loaded
+
+
+def _require_parts(loading: Loading, base: _Base) -> None:
+    """Say at once which parts a base model lacks, before anything large is read.
+
+    Raises:
+        ModelProblem: naming them all, with where they come from; its field is the first one's.
+    """
+    wanted = (
+        ("text_encoder", "CLIP-L (clip_l.safetensors)", (CLIP_L_PREFIX,)),
+        ("text_encoder_2", "OpenCLIP-G (clip_g.safetensors)", (CLIP_G_PREFIX,)),
+        ("vae", "VAE (it is inside every published SD3 checkpoint)", VAE_PREFIXES),
+    )
+    missing = [
+        (part, words)
+        for part, words, prefixes in wanted
+        if not getattr(loading.model, part) and not base.holds(part, prefixes)
+    ]
+    if missing:
+        parts, words = zip(*missing, strict=True)
+        raise ModelProblem(
+            f"{base.source.name} lacks parts of the model: {', '.join(words)}.",
+            "Give them in the fields of these names. The text encoders are published beside the "
+            "model, in its folder text_encoders.",
+            f"model.{parts[0]}",
+        )
 
 
 # Text encoders
@@ -135,11 +168,7 @@ def _load_encoders(loading: Loading, base: _Base) -> Sd3Encoders:
 def _load_clip(
     loading: Loading, base: _Base, kind: ClipKind, named: str | None, part: str, prefix: str
 ) -> Any:
-    """Load a CLIP from the file that the job names for it, or else from the base model.
-
-    Raises:
-        ModelProblem: naming the field where its file is to be given, if it is nowhere.
-    """
+    """Load a CLIP from the file that the job names for it, or else from the base model."""
     dtype = text_encoder_dtype(loading)
     encoder: Clip
     if named:
@@ -148,39 +177,17 @@ def _load_clip(
         inside = path / part  # another model's folder may be given for its encoder
         encoder = load_clip(kind, inside if inside.is_dir() else path, dtype, field)
     elif base.checkpoint is None:
-        _require_part(base.source, part, kind.label)
         encoder = clip_in_folder(kind, base.source / part, dtype)
     else:
-        if not base.checkpoint.below(prefix):
-            raise _missing(base.source, part, kind.label, kind.config)
         encoder = clip_in_checkpoint(kind, base.checkpoint, dtype, (prefix,))
     place_text_encoder(encoder, loading)
     return encoder
 
 
-def _require_part(source: Path, part: str, label: str) -> None:
-    if not (source / part).is_dir():
-        raise _missing(source, part, label, "")
-
-
-def _missing(source: Path, part: str, label: str, stem: str) -> ModelProblem:
-    file = f", {stem}.safetensors," if stem else ""
-    return ModelProblem(
-        f"{source.name} holds no text encoder {label}.",
-        f"Choose its file{file} under {label}; it is published beside the model, in the folder "
-        "text_encoders.",
-        f"model.{part}",
-    )
-
-
 def _load_t5(loading: Loading, base: _Base) -> T5EncoderModel | None:
     """Load T5, or tell that the model is used without."""
     named, part = loading.model.text_encoder_3, "text_encoder_3"
-    if base.checkpoint is None:
-        inside = (base.source / part).is_dir()
-    else:
-        inside = any(name.startswith(INSIDE) for name in base.checkpoint.shapes)
-    if not named and not inside:
+    if not named and not base.holds(part, (INSIDE,)):
         log.warning("%s holds no T5-XXL: it is used with both CLIPs alone.", base.source.name)
         return None
     encoder = load_t5(
@@ -213,7 +220,10 @@ def _load_transformer(loading: Loading, base: _Base) -> SD3Transformer2DModel:
     if named:
         field = "model.denoiser"
         source = folder.locate(named, offline=loading.offline, field=field)
-        checkpoint = open_checkpoint(source, field) if source.is_file() else None
+        checkpoint = None
+        if source.is_file():
+            require_model(look_at(str(source)), "sd3", source, field)
+            checkpoint = open_checkpoint(source, field)
     if checkpoint is not None:
         return load_transformer(checkpoint, loading.dtype, field)
     part = "transformer" if (source / "transformer").is_dir() else ""
@@ -243,7 +253,7 @@ def _check_fit(shape: Sd3Shape, encoders: Sd3Encoders) -> None:
     Raises:
         ModelProblem: naming the one that does not fit.
     """
-    pooled = shape.clip_l.width + int(encoders.clip_g.config.projection_dim)
+    pooled = shape.clip_l.width + encoders.clip_g.text_projection.out_features
     if pooled != shape.pooled_width:
         raise ModelProblem(
             f"CLIP-L and OpenCLIP-G give {pooled} numbers for a caption; this model takes "

@@ -16,7 +16,7 @@ from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 from engine.architectures.architecture import ModelProblem
 from engine.architectures.assemble import assemble, not_whole
 from engine.architectures.checkpoint import Checkpoint
-from engine.plan.model_names import PREFIX
+from engine.architectures.denoiser_names import denoiser_names
 from engine.plan.sites.sd3_shape import PATCH, Sd3Shape, sd3_shape_of_names
 
 HEAD_WIDTH = 64  # of every attention head of the published models
@@ -24,6 +24,7 @@ CLIP_L_PREFIX = "text_encoders.clip_l.transformer."
 CLIP_G_PREFIX = "text_encoders.clip_g.transformer."
 WHAT = "picture model (transformer)"
 _FIRST = "x_embedder.proj.weight"
+_OTHER_PARTS = ("text_encoders.", "first_stage_model.", "vae.")
 
 
 def load_transformer(
@@ -34,9 +35,7 @@ def load_transformer(
     Raises:
         ModelProblem: if it is not there, not whole, or of another structure.
     """
-    names = checkpoint.below(PREFIX)
-    if not names and _FIRST in checkpoint.shapes:
-        names = {name: name for name in checkpoint.shapes if not _is_of_another_part(name)}
+    names = denoiser_names(checkpoint, (_FIRST,), _OTHER_PARTS)
     if not names:
         raise ModelProblem(
             f"{checkpoint.path.name} holds no {WHAT} of SD3 in the original layout.",
@@ -77,7 +76,3 @@ def transformer_config(shape: Sd3Shape, shapes: Mapping[str, tuple[int, ...]]) -
         "dual_attention_layers": list(shape.dual),
         "qk_norm": "rms_norm" if shape.normalized else None,
     }
-
-
-def _is_of_another_part(name: str) -> bool:
-    return name.startswith(("text_encoders.", "first_stage_model.", "vae."))

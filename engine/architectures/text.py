@@ -257,6 +257,11 @@ def weighted_pieces(text: str) -> list[tuple[str, float]]:
     return _merged(pieces)
 
 
+def without_weights(prompts: Sequence[str]) -> list[str]:
+    """Prompts for an encoder that knows no weights: the words without their brackets."""
+    return ["".join(piece for piece, _ in weighted_pieces(prompt)) for prompt in prompts]
+
+
 def _merged(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
     """Join neighbors of equal weight, so that words are not cut where nothing changes."""
     merged: list[tuple[str, float]] = []
