@@ -91,21 +91,21 @@ class Document(QObject):
         """Put an item into a list of tables such as `dataset.folders`."""
         items = list(self.get(path))
         items.insert(index, dict(item))
-        self.set(path, items, self.tr("add to %s") % option_at(path).hints.label.lower())
+        self.set(path, items, self.tr("add to %s") % self._label(path))
         self.end_merging()
 
     def remove_item(self, path: str, index: int) -> None:
         """Take an item out of a list of tables."""
         items = list(self.get(path))
         del items[index]
-        self.set(path, items, self.tr("remove from %s") % option_at(path).hints.label.lower())
+        self.set(path, items, self.tr("remove from %s") % self._label(path))
         self.end_merging()
 
     def move_item(self, path: str, index: int, target: int) -> None:
         """Move an item of a list of tables so that it stands at `target`."""
         items = list(self.get(path))
         items.insert(target, items.pop(index))
-        self.set(path, items, self.tr("reorder %s") % option_at(path).hints.label.lower())
+        self.set(path, items, self.tr("reorder %s") % self._label(path))
         self.end_merging()
 
     def end_merging(self) -> None:
@@ -119,8 +119,12 @@ class Document(QObject):
         merging, self._merging = self._merging, True
         return merging
 
+    def _label(self, path: str) -> str:
+        """What a field is called within a sentence."""
+        return option_at(path).label(self.architecture).lower()
+
     def _edit_text(self, path: str, value: Any) -> str:
-        label = option_at(path).hints.label.lower()
+        label = self._label(path)
         old = self.get(path)
         if all(isinstance(v, int | float | str) for v in (old, value)):
             return f"{label} {old} → {value}"[:60]
@@ -169,7 +173,7 @@ class Document(QObject):
         """Give fields their preset's values back, as one step."""
         pairs = [(p, self.preset_value(p)) for p in paths if self.is_changed(p)]
         if pairs:
-            labels = option_at(pairs[0][0]).hints.label.lower()
+            labels = self._label(pairs[0][0])
             text = self.tr("reset %s") % labels if len(pairs) == 1 else self.tr("reset fields")
             self.end_merging()
             self.set_many(pairs, text)

@@ -95,8 +95,13 @@ class FormPane(QWidget):
         self.rail.chosen.connect(self._on_rail)
         self.form.group_changed.connect(self.rail.set_current)
         self.form.attended.connect(self.help.show_field)
+        self._document.replaced.connect(self._on_replaced)
+        self._on_replaced()
         self.form.marks_changed.connect(self.refresh_marks)
         self.form.filter_changed.connect(self._on_filter_changed)
+
+    def _on_replaced(self) -> None:
+        self.help.set_architecture(self._document.architecture)
 
     def _on_query(self, text: str) -> None:
         self.form.finish_building()

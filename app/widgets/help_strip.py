@@ -19,6 +19,7 @@ class HelpStrip(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._path = ""
+        self._architecture = ""
         self._is_tall = False
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         column = QVBoxLayout(self)
@@ -47,6 +48,12 @@ class HelpStrip(QWidget):
             self._path = path
             self._show()
 
+    def set_architecture(self, architecture: str) -> None:
+        """Call fields as they are called for an architecture."""
+        if architecture != self._architecture:
+            self._architecture = architecture
+            self._show()
+
     @property
     def path(self) -> str:
         """The field explained now."""
@@ -65,11 +72,11 @@ class HelpStrip(QWidget):
             self.words.setText(self.tr("Point at a field, or move to it, to see what it does."))
         else:
             option = option_at(self._path)
-            self.title.setText(option.hints.label)
+            self.title.setText(option.label(self._architecture))
             self.names.setText(", ".join((option.key, *option.hints.aliases)))
             words = option.hints.help
             if self._is_tall:
-                words = "\n".join((words, *facts_of(option)))
+                words = "\n".join((words, *facts_of(option, self._architecture)))
             self.words.setText(words)
         self.updateGeometry()
 
@@ -93,19 +100,19 @@ class HelpStrip(QWidget):
         painter.fillRect(QRectF(0, 0, self.width(), 1), color("line"))
 
 
-def facts_of(option: Option) -> list[str]:
+def facts_of(option: Option, architecture: str = "") -> list[str]:
     """Range, default and conditions of an option, a line each."""
     facts = []
     words = range_words(option.bounds, option.kind)
     if words:
         facts.append(f"Range: {words} {option.hints.unit}".rstrip())
     if option.choices:
-        facts.append("Choices: " + ", ".join(str(c) for c in option.choices))
+        facts.append("Choices: " + ", ".join(str(c) for c in option.choices_of(architecture)))
     if option.kind not in ("table", "tables"):
         default = option.hints.empty if option.default in (None, "") else option.default
         if default not in ("", [], {}):
             facts.append(f"Default: {default}")
-    condition = conditions_in_words(option)
+    condition = conditions_in_words(option, architecture)
     if condition:
         facts.append(condition[:1].upper() + condition[1:])
     facts.append(f"In job files: {option.path}")

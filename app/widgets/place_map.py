@@ -49,8 +49,9 @@ class PlaceMapView(QWidget):
         """Show a map; `chosen` has for each strip which blocks its field chooses."""
         self._map, self._choosable = found, tuple(choosable)
         self._chosen = tuple(map(tuple, chosen))
-        if self._at is not None and not self._is_there(self._at):
-            self._at = None
+        at, self._at = self._at, None
+        if at is not None:
+            self._point(at if self._is_there(at) else None)  # its figures are others now
         self._describe()
         self.updateGeometry()
         self.update()
