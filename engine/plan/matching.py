@@ -10,7 +10,7 @@ from engine.plan.site import Site
 from engine.schema.patterns import PatternError, compiled, pair, pair_of_rank
 from engine.schema.problem import OptionError
 
-PATIENCE_S = 1.0  # for all names together; a plan is made at every keystroke
+PATIENCE_S = 0.5  # for all names together; a plan is made at every keystroke
 
 
 class Patterns:

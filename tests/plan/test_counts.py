@@ -25,7 +25,7 @@ def placed(
 
 
 def counted(placements: tuple[Placement, ...], *, text: bool) -> Count:
-    """Adapters and parameters of the text encoders, or of the picture model with its conditioner."""
+    """Adapters and parameters of the text encoders, or of everything else."""
     here = [p for p in placements if (p.site.component in TEXT_ENCODERS) == text]
     return len(here), sum(p.site.parameters(p.rank) for p in here)
 
