@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.tiny import make_sd1, make_sd2
 from tests.tiny_flux import make_flux
+from tests.tiny_hunyuan_image import make_hunyuan_image
 from tests.tiny_sd3 import make_sd3
 
 MAKERS: dict[str, Callable[..., Path]] = {
@@ -14,5 +15,6 @@ MAKERS: dict[str, Callable[..., Path]] = {
     "sd2": make_sd2,
     "flux": make_flux,
     "sd3": make_sd3,
+    "hunyuan_image": make_hunyuan_image,
 }
 """Architecture → `make(folder, layout)`, which returns what `model.path` names."""
