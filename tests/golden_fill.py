@@ -1,4 +1,4 @@
-"""The rule by which the recorded reference outputs got their weights and inputs: no files needed."""
+"""The rule that recorded reference outputs got their weights and inputs by: no files needed."""
 
 from __future__ import annotations
 
