@@ -44,7 +44,8 @@ def main(argv: list[str]) -> int:
         _parser().error("--resume already names the run folder; leave --run-directory out")
     early = ListSink()  # what is told before there is a folder to keep it in
     leads = rank_here() == 0
-    events = Events(_voice(arguments.events), early) if leads else Events()
+    voice = _voice(arguments.events) if leads else None
+    events = Events(voice, early) if voice is not None else Events()
     control = Control()
     try:
         job, wrong_use = _read_job(arguments, events)
@@ -53,6 +54,8 @@ def main(argv: list[str]) -> int:
     if job is None:
         return _refuse(JobError(wrong_use), events, 2)
     if must_launch(job):
+        if isinstance(voice, PipeSink):
+            voice.give_back()
         return launch(job, argv)
     events.phase("starting", "Starting")
     together = join(job)

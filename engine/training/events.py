@@ -88,6 +88,11 @@ class PipeSink:
     def close(self) -> None:
         """Nothing to do: the pipe ends with the process."""
 
+    def give_back(self) -> None:
+        """Make the pipe stdout again, for a process that takes this one's place."""
+        if self._stream is not None:
+            os.dup2(self._stream.fileno(), 1)
+
 
 class FileSink:
     """`events.jsonl`: appended and flushed line by line; half a line of a crash is closed off."""
