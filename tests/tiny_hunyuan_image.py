@@ -229,6 +229,10 @@ def original_denoiser(state: Mapping[str, Tensor], spelling: Spelling) -> dict[s
     file: dict[str, Tensor] = {}
     comfy = spelling == "comfyui"
 
+    def blocks(start: str) -> range:
+        found = (re.match(rf"{start}\.(\d+)\.", name) for name in state)
+        return range(1 + max(int(match[1]) for match in found if match))
+
     def take(ours: str, *theirs: str) -> None:
         """Move one layer, or several one below the other, to the first name or ComfyUI's."""
         for kind in ("weight", "bias"):
@@ -258,7 +262,7 @@ def original_denoiser(state: Mapping[str, Tensor], spelling: Spelling) -> dict[s
     for kind in ("weight", "bias"):
         scale, shift = left.pop(f"norm_out.linear.{kind}").chunk(2)
         file[f"final_layer.adaLN_modulation.1.{kind}"] = torch.cat([shift, scale])
-    for b in range(2):
+    for b in blocks("context_embedder.token_refiner.refiner_blocks"):
         here = f"context_embedder.token_refiner.refiner_blocks.{b}"
         there = f"txt_in.individual_token_refiner.blocks.{b}"
         qkv = " ".join(f"{here}.attn.to_{part}" for part in "qkv")
@@ -269,7 +273,7 @@ def original_denoiser(state: Mapping[str, Tensor], spelling: Spelling) -> dict[s
         take(f"{here}.norm_out.linear", f"{there}.adaLN_modulation.1")
         take(f"{here}.norm1", f"{there}.norm1")
         take(f"{here}.norm2", f"{there}.norm2")
-    for b in range(2):
+    for b in blocks("transformer_blocks"):
         here, there = f"transformer_blocks.{b}", f"double_blocks.{b}"
         for stream, (part, out, norm, ff, qk_norm) in _STREAMS.items():
             start = f"{there}.{stream}"
@@ -282,7 +286,7 @@ def original_denoiser(state: Mapping[str, Tensor], spelling: Spelling) -> dict[s
             for each, long in (("q", "query"), ("k", "key")):
                 take(f"{here}.attn.{qk_norm.format(each)}",
                      f"{start}_attn_{each}_norm", f"{start}_attn.norm.{long}_norm")  # fmt: skip
-    for b in range(2):
+    for b in blocks("single_transformer_blocks"):
         here, there = f"single_transformer_blocks.{b}", f"single_blocks.{b}"
         inputs = " ".join([*(f"{here}.attn.to_{part}" for part in "qkv"), f"{here}.proj_mlp"])
         take_split(inputs, f"{there}.linear1", f"{there}.linear1", "q k v mlp")
