@@ -54,13 +54,7 @@ def tiny_modules(
             attention_head_dim=8 if sd1 else (1, 1, 1, 1),  # pyright: ignore[reportArgumentType]
             use_linear_projection=not sd1,
         )
-        vae_config: dict[str, Any] = {
-            "block_out_channels": (32, 32, 32, 32),
-            "down_block_types": ("DownEncoderBlock2D",) * 4,
-            "up_block_types": ("UpDecoderBlock2D",) * 4,
-            "layers_per_block": 1,
-        }
-        vae = AutoencoderKL(**vae_config)
+        vae = tiny_vae()
         config = CLIPTextConfig(
             vocab_size=vocabulary,
             hidden_size=TEXT_WIDTH,
@@ -75,6 +69,17 @@ def tiny_modules(
         )
         text_encoder = CLIPTextModel(config)
     return TinySd(unet.eval(), vae.eval(), text_encoder.eval())
+
+
+def tiny_vae(**config: Any) -> AutoencoderKL:
+    """Build a VAE of four levels with random weights."""
+    vae_config: dict[str, Any] = {
+        "block_out_channels": (32, 32, 32, 32),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "layers_per_block": 1,
+    }
+    return AutoencoderKL(**vae_config, **config)
 
 
 def make_sd1(
@@ -122,15 +127,7 @@ def _write_folder(
     model.unet.save_pretrained(folder / "unet", variant=variant)
     model.vae.save_pretrained(folder / "vae", variant=variant)
     model.text_encoder.save_pretrained(folder / "text_encoder", variant=variant)
-    DDPMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        prediction_type="v_prediction" if prediction == "v" else "epsilon",
-        rescale_betas_zero_snr=zero_terminal_snr,
-        steps_offset=1,
-    ).save_pretrained(folder / "scheduler")
+    write_scheduler(folder / "scheduler", prediction, zero_terminal_snr)
     sd1 = not model.unet.config["use_linear_projection"]
     write_small_tokenizer(folder / "tokenizer", pad="<|endoftext|>" if sd1 else "!")
     index = {
@@ -145,6 +142,19 @@ def _write_folder(
         "requires_safety_checker": False,
     }
     (folder / "model_index.json").write_text(json.dumps(index))
+
+
+def write_scheduler(folder: Path, prediction: str, zero_terminal_snr: bool) -> None:
+    """Write the schedule that SD and SDXL are trained with."""
+    DDPMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        prediction_type="v_prediction" if prediction == "v" else "epsilon",
+        rescale_betas_zero_snr=zero_terminal_snr,
+        steps_offset=1,
+    ).save_pretrained(folder)
 
 
 def write_small_tokenizer(folder: Path, pad: str) -> None:

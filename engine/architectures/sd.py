@@ -1,11 +1,15 @@
-"""SD 1.x and 2.x: U-Net, VAE and one CLIP text encoder, and how each is fed (spec: 2, 3, 5, 6)."""
+"""The models of Stable Diffusion's family: a U-Net, a VAE, and the text side that feeds the U-Net.
+
+`SdModel` is SD 1.x, SD 2.x and SDXL alike; what differs is the text side: `ClipText` here, with one
+encoder, and `engine.architectures.sdxl.SdxlText` with two (spec: training-sd-flux 2, 3, 5, 6).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +24,7 @@ from engine.architectures.architecture import (
 from engine.architectures.identity import fingerprint
 from engine.architectures.picture_coder import PictureCoder, picture_of
 from engine.architectures.running import attention_context, preview_precision
-from engine.architectures.text import ClipTokenizer, encode_windows, windows_of
+from engine.architectures.text import WINDOW, ClipTokenizer, encode_windows, windows_of
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -31,7 +35,94 @@ if TYPE_CHECKING:
     from engine.plan.detect import ModelFacts
     from engine.plan.site import Site
 
-ENCODING_VERSION = 1  # raise it when encode_text changes what it returns
+ENCODING_VERSION = 1  # raise it when `ClipText.encode` changes what it returns
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How captions are read: the job's choices."""
+
+    max_tokens: int = WINDOW
+    clip_skip: int | None = None
+    weighted_captions: bool = False
+
+    @property
+    def windows(self) -> int:
+        """How many windows of 75 tokens a caption has in training."""
+        return max(1, -(-self.max_tokens // WINDOW))
+
+
+class TextSide(Protocol):
+    """The text encoders of a model, and what its U-Net is told of the captions.
+
+    Attributes:
+        encoders: by role: `text_encoder`, `text_encoder_2`.
+    """
+
+    encoders: Mapping[str, nn.Module]
+
+    def encode(self, captions: Sequence[str]) -> dict[str, Tensor]:
+        """Encode captions for training; gradients flow if grad mode is on."""
+        ...
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[dict[str, Tensor]]:
+        """Encode the prompts of one preview: an entry each, all of the longest one's length."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the encoding of a caption; read off the weights."""
+        ...
+
+    def conditions(self, text: Text, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+        """The U-Net's arguments for encoded captions."""
+        ...
+
+
+class ClipText:
+    """One CLIP encoder; text is {"states": (b, tokens, width)}."""
+
+    def __init__(self, encoder: Clip, tokenizer: ClipTokenizer, options: TextOptions) -> None:
+        """Take the parts as they are."""
+        self.encoder, self.tokenizer, self.options = encoder, tokenizer, options
+        self.encoders: Mapping[str, nn.Module] = {"text_encoder": encoder}
+
+    def encode(self, captions: Sequence[str]) -> dict[str, Tensor]:
+        """Captions → {"states": (b, tokens, width)}; gradients flow if grad mode is on."""
+        weighted = self.options.weighted_captions
+        windows = windows_of(self.tokenizer, captions, self.options.windows, weighted=weighted)
+        return {"states": self._encode(windows, use_weights=weighted, keep_mean=False)}
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[dict[str, Tensor]]:
+        """Prompts of one preview → an entry each, all of the longest one's length."""
+        windows = windows_of(self.tokenizer, prompts, None, weighted=True)
+        states = self._encode(windows, use_weights=True, keep_mean=True)
+        return [{"states": row[None]} for row in states]
+
+    def _encode(self, windows: Any, *, use_weights: bool, keep_mean: bool) -> Tensor:
+        return encode_windows(
+            self.encoder,
+            windows,
+            self.options.clip_skip,
+            use_weights=use_weights,
+            keep_mean=keep_mean,
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the encoding of a caption; read off the weights."""
+        return {
+            "text_encoder": fingerprint(self.encoder),
+            "precision": str(self.encoder.dtype),
+            "vocabulary": len(self.tokenizer.tokenizer),
+            "pad": self.tokenizer.pad,
+            "max_tokens": self.options.max_tokens,
+            "clip_skip": self.options.clip_skip or 1,
+            "weighted": self.options.weighted_captions,
+            "version": ENCODING_VERSION,
+        }
+
+    def conditions(self, text: Text, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+        """The U-Net's arguments for encoded captions."""
+        return {"encoder_hidden_states": text["states"].to(device, dtype)}
 
 
 @dataclass(frozen=True)
@@ -40,14 +131,11 @@ class SdOptions:
 
     prediction: Prediction = "epsilon"
     zero_terminal_snr: bool = False
-    max_tokens: int = 75
-    clip_skip: int | None = None
-    weighted_captions: bool = False
     attention: str = "auto"
 
 
 class SdModel:
-    """A loaded SD 1.x/2.x model; a `TrainableModel`. Text is {"states": (b, tokens, width)}."""
+    """A loaded SD 1.x, SD 2.x or SDXL model; a `TrainableModel`."""
 
     def __init__(
         self,
@@ -56,23 +144,21 @@ class SdModel:
         sites: tuple[Site, ...],
         unet: UNet2DConditionModel,
         vae: AutoencoderKL,
-        text_encoder: Clip,
-        tokenizer: ClipTokenizer,
+        texts: TextSide,
         options: SdOptions,
     ) -> None:
         """Take the modules as they are, and freeze them."""
         self.architecture = architecture
         self.facts = facts
         self.sites = sites
-        self.unet, self.text_encoder = unet, text_encoder
+        self.unet, self.texts = unet, texts
         self.pictures = PictureCoder(vae)
-        self.components: dict[str, nn.Module] = {"denoiser": unet, "text_encoder": text_encoder}
-        self.tokenizer = tokenizer
+        self.components: dict[str, nn.Module] = {"denoiser": unet, **texts.encoders}
         self.options = options
         self.prediction: Prediction = options.prediction
         self.zero_terminal_snr = options.zero_terminal_snr
         self._text_identity: dict[str, Any] | None = None
-        for module in (unet, text_encoder):
+        for module in self.components.values():
             module.requires_grad_(False).eval()
 
     # Pictures
@@ -105,41 +191,18 @@ class SdModel:
     # Text
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
-        """Captions → {"states": (b, tokens, width)}; gradients flow if grad mode is on."""
-        weighted = self.options.weighted_captions
-        count = self.options.max_tokens // 75
-        windows = windows_of(self.tokenizer, captions, count, weighted=weighted)
-        return {"states": self._encode(windows, use_weights=weighted, keep_mean=False)}
+        """Encode captions for training; gradients flow if grad mode is on."""
+        return self.texts.encode(captions)
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> list[dict[str, Tensor]]:
         """Prompts of one preview → an entry each, all of the longest one's length."""
-        windows = windows_of(self.tokenizer, prompts, None, weighted=True)
-        states = self._encode(windows, use_weights=True, keep_mean=True)
-        return [{"states": row[None]} for row in states]
-
-    def _encode(self, windows: Any, *, use_weights: bool, keep_mean: bool) -> Tensor:
-        return encode_windows(
-            self.text_encoder,
-            windows,
-            self.options.clip_skip,
-            use_weights=use_weights,
-            keep_mean=keep_mean,
-        )
+        return self.texts.encode_prompts(prompts)
 
     def text_identity(self) -> dict[str, Any]:
         """What decides the encoding of a caption; read off the weights once."""
         if self._text_identity is None:
-            self._text_identity = {
-                "text_encoder": fingerprint(self.text_encoder),
-                "precision": str(self.text_encoder.dtype),
-                "vocabulary": len(self.tokenizer.tokenizer),
-                "pad": self.tokenizer.pad,
-                "max_tokens": self.options.max_tokens,
-                "clip_skip": self.options.clip_skip or 1,
-                "weighted": self.options.weighted_captions,
-                "version": ENCODING_VERSION,
-            }
+            self._text_identity = self.texts.identity()
         return self._text_identity
 
     # The denoiser
@@ -147,12 +210,8 @@ class SdModel:
     def predict(self, noisy: Tensor, times: Tensor, text: Text) -> Tensor:
         """Noisy latents (b, 4, h, w) at timesteps `times` (b,) → the prediction, same shape."""
         dtype = self.unet.dtype
-        return self.unet(
-            noisy.to(dtype),
-            times,
-            encoder_hidden_states=text["states"].to(noisy.device, dtype),
-            return_dict=False,
-        )[0]
+        conditions = self.texts.conditions(text, noisy.device, dtype)
+        return self.unet(noisy.to(dtype), times, **conditions, return_dict=False)[0]
 
     @torch.no_grad()
     def preview(
@@ -165,8 +224,8 @@ class SdModel:
             latents = denoise(
                 self.unet,
                 request,
-                text["states"].float(),
-                negative["states"].float(),
+                text,
+                negative,
                 prediction=self.prediction,
                 zero_terminal_snr=self.zero_terminal_snr,
                 on_step=on_step,
@@ -177,7 +236,13 @@ class SdModel:
 
     def move(self, part: Part, device: torch.device | str) -> None:
         """Move a part to a device."""
-        {"denoiser": self.unet, "vae": self.vae, "text_encoder": self.text_encoder}[part].to(device)
+        parts: dict[Part, Sequence[nn.Module]] = {
+            "denoiser": [self.unet],
+            "vae": [self.vae],
+            "text_encoder": list(self.texts.encoders.values()),
+        }
+        for module in parts[part]:
+            module.to(device)
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute blocks in the backward pass.
@@ -185,8 +250,10 @@ class SdModel:
         CLIP does so only in train mode, which changes nothing else there: its dropouts are 0.
         """
         self.unet.enable_gradient_checkpointing()
-        self.text_encoder.activation_checkpointing_enable()
-        self.text_encoder.train()
+        for encoder in self.texts.encoders.values():
+            clip: Any = encoder
+            clip.activation_checkpointing_enable()
+            clip.train()
 
     def attention_context(self) -> AbstractContextManager[object]:
         """The kernel choice, by context: the U-Net's processors take no back-end of their own."""

@@ -1,12 +1,18 @@
-"""Load SD 1.x/2.x from whatever the job names; what is wrong is told before gigabytes are read."""
+"""Load SD 1.x, 2.x or SDXL from whatever the job names.
+
+What is wrong is told before gigabytes are read.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 from torch import nn
 
 from engine.architectures import folder, single_file
 from engine.architectures.architecture import Loading, ModelProblem, Prediction
-from engine.architectures.checkpoint import open_checkpoint
+from engine.architectures.checkpoint import Checkpoint, open_checkpoint
 from engine.architectures.clip_encoders import (
     CLIP_L,
     CLIP_TOKENIZER,
@@ -27,7 +33,7 @@ from engine.architectures.running import (
     place_text_encoder,
     text_encoder_dtype,
 )
-from engine.architectures.sd import SdModel, SdOptions
+from engine.architectures.sd import ClipText, SdModel, SdOptions, TextOptions, TextSide
 from engine.architectures.text import load_tokenizer
 from engine.plan.detect import V_BIAS_SPREAD, ModelFacts, look_at
 from engine.plan.sites import sites_of
@@ -37,70 +43,81 @@ TEXT_PREFIXES = ("cond_stage_model.transformer.", "cond_stage_model.model.")
 
 PARTS = 4  # text encoder, picture model, VAE, merged adapters
 
+LoadTexts = Callable[[Loading, Path, Checkpoint | None], TextSide]
+"""Loads the text side from a folder, or from the file that is given open."""
+
 
 def load(loading: Loading) -> SdModel:
-    """Load and assemble; see `engine.architectures.load`."""
-    architecture, model, device = loading.architecture, loading.model, loading.device
-    dtype, offline, report = loading.dtype, loading.offline, loading.report
-    check_attention(model.attention, device)
+    """Load and assemble SD 1.x or 2.x; see `engine.architectures.load`."""
+    return load_sd(loading, _load_text)
+
+
+def load_sd(loading: Loading, load_texts: LoadTexts) -> SdModel:
+    """Load a model of Stable Diffusion's family with its own kind of text side.
+
+    Raises:
+        ModelProblem: with what is wrong, what to do, and the field it concerns.
+    """
+    architecture, model, report = loading.architecture, loading.model, loading.report
+    check_attention(model.attention, loading.device)
     quiet_libraries()
-    source = folder.locate(model.path, offline=offline)
+    source = folder.locate(model.path, offline=loading.offline)
     facts = look_at(str(source))
     require_model(facts, architecture, source)
-    if source.is_dir():
+    checkpoint = None if source.is_dir() else open_checkpoint(source)
+    if checkpoint is None:
         folder.scheduler_config(source)
-        checkpoint = None
-    else:
-        checkpoint = open_checkpoint(source)
     configs = single_file.config_folder(architecture, model.prediction)
 
     report("Loading the text encoder", 0, PARTS)
-    text_dtype = text_encoder_dtype(loading)
-    kind = OPEN_CLIP_H if architecture == "sd2" else CLIP_L
-    if checkpoint is None:
-        text_encoder = clip_in_folder(kind, source / "text_encoder", text_dtype)
-        tokenizer = load_tokenizer(source / "tokenizer")
-    else:
-        text_encoder = clip_in_checkpoint(kind, checkpoint, text_dtype, TEXT_PREFIXES)
-        tokenizer = load_tokenizer(CLIP_TOKENIZER)
-        if architecture == "sd2":
-            tokenizer = tokenizer.padded_with("!")
-    _check_clip_skip(model.clip_skip, text_encoder)
-    place_text_encoder(text_encoder, loading)
+    texts = load_texts(loading, source, checkpoint)
 
     report("Loading the picture model", 1, PARTS)
     if checkpoint is None:
-        unet = folder.load_unet(source, dtype)
+        unet = folder.load_unet(source, loading.dtype)
     else:
-        unet = single_file.load_unet(checkpoint, configs, dtype)
+        unet = single_file.load_unet(checkpoint, configs, loading.dtype)
     prediction = _prediction(model, facts, unet)
     place_denoiser(unet, loading)
 
     report("Loading the VAE", 2, PARTS)
     vae = load_job_vae(loading, source, checkpoint, configs)
-    nn.Module.to(vae, device)
+    nn.Module.to(vae, loading.device)
 
-    loaded = SdModel(
-        architecture,
-        facts,
-        sites_of(architecture, facts.shape),
-        unet,
-        vae,
-        text_encoder,
-        tokenizer,
-        SdOptions(
-            prediction=prediction,
-            zero_terminal_snr=loading.zero_terminal_snr or facts.zero_terminal_snr,
-            max_tokens=model.max_tokens,
-            clip_skip=model.clip_skip,
-            weighted_captions=loading.weighted_captions,
-            attention=model.attention,
-        ),
+    options = SdOptions(
+        prediction=prediction,
+        zero_terminal_snr=loading.zero_terminal_snr or facts.zero_terminal_snr,
+        attention=model.attention,
     )
+    sites = sites_of(architecture, facts.shape)
+    loaded = SdModel(architecture, facts, sites, unet, vae, texts, options)
     report("Merging adapters", 3, PARTS)
     merge_adapters(loaded, model)
     report("Model loaded", PARTS, PARTS)
     return loaded
+
+
+def _load_text(loading: Loading, source: Path, checkpoint: Checkpoint | None) -> ClipText:
+    second = loading.architecture == "sd2"
+    kind = OPEN_CLIP_H if second else CLIP_L
+    dtype = text_encoder_dtype(loading)
+    if checkpoint is None:
+        encoder = clip_in_folder(kind, source / "text_encoder", dtype)
+        tokenizer = load_tokenizer(source / "tokenizer")
+    else:
+        encoder = clip_in_checkpoint(kind, checkpoint, dtype, TEXT_PREFIXES)
+        tokenizer = load_tokenizer(CLIP_TOKENIZER)
+        if second:
+            tokenizer = tokenizer.padded_with("!")
+    check_clip_skip(loading.model.clip_skip, encoder)
+    place_text_encoder(encoder, loading)
+    return ClipText(encoder, tokenizer, text_options(loading))
+
+
+def text_options(loading: Loading) -> TextOptions:
+    """How the job wants captions to be read."""
+    model = loading.model
+    return TextOptions(model.max_tokens, model.clip_skip, loading.weighted_captions)
 
 
 def _prediction(model: Model, facts: ModelFacts, unet: nn.Module) -> Prediction:
@@ -123,7 +140,12 @@ def _prediction(model: Model, facts: ModelFacts, unet: nn.Module) -> Prediction:
     )
 
 
-def _check_clip_skip(clip_skip: int | None, text_encoder: Clip) -> None:
+def check_clip_skip(clip_skip: int | None, text_encoder: Clip) -> None:
+    """Refuse a layer that the encoder has not.
+
+    Raises:
+        ModelProblem: naming the field.
+    """
     layers = text_encoder.config.num_hidden_layers
     if clip_skip is not None and clip_skip > layers:
         raise ModelProblem(

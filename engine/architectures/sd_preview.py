@@ -1,4 +1,4 @@
-"""Previews of SD 1.x/2.x: diffusers' own pipeline around the live denoiser (spec: 6)."""
+"""Previews of SD 1.x, 2.x and SDXL: diffusers' own pipeline around the live denoiser (spec: 6)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from engine.architectures.architecture import ModelProblem, OnStep, Prediction, PreviewRequest
+from engine.architectures.architecture import (
+    ModelProblem,
+    OnStep,
+    Prediction,
+    PreviewRequest,
+    Text,
+)
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -53,8 +59,8 @@ def make_scheduler(sampler: str, prediction: Prediction, zero_terminal_snr: bool
 def denoise(
     unet: UNet2DConditionModel,
     request: PreviewRequest,
-    states: Tensor,
-    negative: Tensor,
+    text: Text,
+    negative: Text,
     *,
     prediction: Prediction,
     zero_terminal_snr: bool,
@@ -63,33 +69,24 @@ def denoise(
     """From noise to scaled latents (1, 4, h, w), on the denoiser's device.
 
     The noise is drawn on the CPU from the request's seed, so that pictures can be compared between
-    devices; no global random state is used.
+    devices; no global random state is used. Text with a pooled vector is for SDXL, whose U-Net is
+    told a picture of the request's size, not cropped.
     """
-    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import (
-        StableDiffusionPipeline,
-    )
-
-    if states.shape != negative.shape:
+    given, wanted = negative["states"].shape, text["states"].shape
+    if given != wanted:
         raise ValueError(
-            f"prompt {tuple(states.shape)} and negative {tuple(negative.shape)} differ in length; "
+            f"prompt {tuple(wanted)} and negative {tuple(given)} differ in length; "
             "encode them in one call of encode_prompts"
         )
     device = next(unet.parameters()).device
     scheduler = make_scheduler(request.sampler, prediction, zero_terminal_snr)
-    # The VAE stays outside: the pipeline would take its device for the denoiser's.
-    absent: dict[str, Any] = dict.fromkeys(
-        ("vae", "text_encoder", "tokenizer", "safety_checker", "feature_extractor")
-    )
-    pipeline: Any = StableDiffusionPipeline(
-        unet=unet, scheduler=scheduler, requires_safety_checker=False, **absent
-    )
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = _pipeline(unet, scheduler, two_encoders="pooled" in text)
     generator = torch.Generator().manual_seed(request.seed)
     height, width = (max(64, side // 8 * 8) for side in (request.height, request.width))
     noise = torch.randn(1, 4, height // 8, width // 8, generator=generator)
     output = pipeline(
-        prompt_embeds=states.to(device),
-        negative_prompt_embeds=negative.to(device) if request.cfg > 1 else None,
+        **_embeds(text, "", device),
+        **(_embeds(negative, "negative_", device) if request.cfg > 1 else {}),
         latents=noise.to(device),
         height=height,
         width=width,
@@ -101,6 +98,41 @@ def denoise(
         callback_on_step_end=_callback(on_step, request.steps),
     )
     return output.images
+
+
+def _pipeline(unet: UNet2DConditionModel, scheduler: Any, *, two_encoders: bool) -> Any:
+    """The library's pipeline around the U-Net alone.
+
+    The VAE stays outside: the pipeline would take its device for the denoiser's.
+    """
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import (
+        StableDiffusionPipeline,
+    )
+    from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import (
+        StableDiffusionXLPipeline,
+    )
+
+    names = ["vae", "text_encoder", "tokenizer"]
+    if two_encoders:
+        absent: dict[str, Any] = dict.fromkeys([*names, "text_encoder_2", "tokenizer_2"])
+        pipeline: Any = StableDiffusionXLPipeline(
+            unet=unet, scheduler=scheduler, add_watermarker=False, **absent
+        )
+    else:
+        absent = dict.fromkeys([*names, "safety_checker", "feature_extractor"])
+        pipeline = StableDiffusionPipeline(
+            unet=unet, scheduler=scheduler, requires_safety_checker=False, **absent
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _embeds(text: Text, prefix: str, device: torch.device) -> dict[str, Tensor]:
+    """The pipeline's arguments for an encoded prompt, in float32."""
+    embeds = {f"{prefix}prompt_embeds": text["states"].to(device, torch.float32)}
+    if "pooled" in text:
+        embeds[f"{prefix}pooled_prompt_embeds"] = text["pooled"].to(device, torch.float32)
+    return embeds
 
 
 def _callback(

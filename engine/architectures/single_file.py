@@ -1,4 +1,4 @@
-"""SD 1.x/2.x modules out of one checkpoint file in the original layout.
+"""Modules of SD 1.x, SD 2.x and SDXL out of one checkpoint file in the original layout.
 
 Key conversion is diffusers' (`diffusers.loaders.single_file_utils` is no public API, so this file
 alone touches it); configs are ours with the widths read off the file, so nothing is fetched
@@ -25,7 +25,8 @@ from engine.architectures.folder import check_channels
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 UNET_PREFIX = "model.diffusion_model."
 VAE_PREFIXES = ("first_stage_model.", "vae.")
-HEAD_WIDTH = 64  # of every attention head in SD 2.x
+HEAD_WIDTH = 64  # of every attention head in SD 2.x and SDXL
+FIRST_TEXT_ATTENTION = ".transformer_blocks.0.attn2.to_k.weight"
 
 
 def config_folder(architecture: str, prediction: str) -> Path:
@@ -64,15 +65,16 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _unet_config(config: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     """Our config with the file's own widths."""
-    level = "input_blocks.{}.0.out_layers.3.weight"
-    widths = [shapes[n][0] for n in (level.format(3 * i + 1) for i in range(4)) if n in shapes]
-    cross = shapes.get("input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight")
-    if len(widths) == 4 and widths != list(config["block_out_channels"]):
+    published = config["block_out_channels"]
+    firsts = (f"input_blocks.{3 * i + 1}.0.out_layers.3.weight" for i in range(len(published)))
+    widths = [shapes[name][0] for name in firsts if name in shapes]
+    if len(widths) == len(published) and widths != published:
         config["block_out_channels"] = widths
         if config["use_linear_projection"]:
             config["attention_head_dim"] = [max(1, width // HEAD_WIDTH) for width in widths]
-    if cross is not None:
-        config["cross_attention_dim"] = cross[1]
+    first = next((n for n in sorted(shapes) if n.endswith(FIRST_TEXT_ATTENTION)), None)
+    if first is not None:
+        config["cross_attention_dim"] = shapes[first][1]
     return config
 
 

@@ -114,7 +114,7 @@ def test_prompts_of_a_preview_are_padded_to_one_length(loaded: Load) -> None:
 
 def test_gradients_reach_the_text_encoder_only_in_grad_mode(loaded: Load) -> None:
     model = loaded()
-    model.text_encoder.final_layer_norm.requires_grad_(True)
+    model.texts.encoder.final_layer_norm.requires_grad_(True)
     assert model.encode_text(["cat"])["states"].requires_grad
     with torch.no_grad():
         assert not model.encode_text(["cat"])["states"].requires_grad
@@ -202,7 +202,7 @@ def test_checkpointing_changes_no_gradient(with_adapter: tuple[Any, Network]) ->
     plain = gradients(model, network)
     model.enable_gradient_checkpointing()
     assert model.unet.is_gradient_checkpointing
-    assert model.text_encoder.training
+    assert model.components["text_encoder"].training
     again = gradients(model, network)
     assert len(plain) == len(again) > 100
     for a, b in zip(plain, again, strict=True):
@@ -212,9 +212,9 @@ def test_checkpointing_changes_no_gradient(with_adapter: tuple[Any, Network]) ->
 def test_checkpointing_recomputes_the_text_encoder(loaded: Load) -> None:
     model = loaded()
     calls: list[int] = []
-    layer: Any = model.text_encoder.encoder.layers[0].mlp
+    layer: Any = model.components["text_encoder"].encoder.layers[0].mlp
     layer.register_forward_pre_hook(lambda *_: calls.append(1))
-    model.text_encoder.final_layer_norm.requires_grad_(True)
+    model.texts.encoder.final_layer_norm.requires_grad_(True)
     layer.fc1.requires_grad_(True)
     model.enable_gradient_checkpointing()
     model.encode_text(["cat"])["states"].square().sum().backward()

@@ -59,7 +59,7 @@ def test_weights_come_in_the_precision_asked_for(
 ) -> None:
     model = loaded(layout, dtype=dtype, vae_precision="bf16")
     assert {p.dtype for p in model.unet.parameters()} == {dtype}
-    assert {p.dtype for p in model.text_encoder.parameters()} == {dtype}
+    assert {p.dtype for p in model.components["text_encoder"].parameters()} == {dtype}
     assert {p.dtype for p in model.vae.parameters()} == {torch.bfloat16}
 
 
