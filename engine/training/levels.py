@@ -33,14 +33,17 @@ def shifted(sigma: float, shift: float) -> float:
 
 
 def draw_level(options: Options, latent: tuple[int, int], generator: torch.Generator) -> float:
-    """Draw one σ for a latent (height, width) by the job's sampling, inside its timestep range."""
+    """Draw one σ for a latent (height, width) by the job's sampling, inside its timestep range.
+
+    Where the sampling all but never falls into the range, any level of the range is as likely as
+    another.
+    """
     low, high = level_range(options)
-    sigma = high
     for _ in range(TRIES):
         sigma = _draw(options, latent, generator)
         if low <= sigma <= high:
             return sigma
-    return min(max(sigma, low), high)
+    return low + (high - low) * torch.rand((), generator=generator).item()
 
 
 def level_range(options: Options) -> tuple[float, float]:
