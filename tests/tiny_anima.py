@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,12 +19,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import Qwen3Config, Qwen3Model
 
-from engine.architectures.qwen_tokenizer import SHIPPED
-from engine.architectures.t5 import T5_TOKENIZER
+from tests.tiny_hunyuan_image import write_byte_tokenizer
+from tests.tiny_sd3 import write_small_t5_tokenizer
 
 Layout = Literal["diffusers", "single_file", "components"]
 HEADS, HEAD, TEXT_WIDTH = 2, 24, 16
-VOCABULARY, T5_VOCABULARY = 151_936, 32_128
+VOCABULARIES = {"shipped": (151_936, 32_128), "small": (300, 100)}
+"""Tokens of Qwen3 and of T5."""
+
 _OUTSIDE = (
     ("time_embed.t_embedder.", "t_embedder.1."),
     ("time_embed.norm.", "t_embedding_norm."),
@@ -67,11 +68,9 @@ class TinyAnima:
     text_encoder: Qwen3Model
 
 
-def tiny_anima(seed: int = 0) -> TinyAnima:
-    """Build the modules with random weights; the same seed gives the same weights.
-
-    The vocabularies are the real ones, for the tokenizers are.
-    """
+def tiny_anima(seed: int = 0, vocabulary: Literal["shipped", "small"] = "small") -> TinyAnima:
+    """Build the modules with random weights; the same seed gives the same weights."""
+    tokens, t5_tokens = VOCABULARIES[vocabulary]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         denoiser = CosmosTransformer3DModel(
@@ -82,10 +81,10 @@ def tiny_anima(seed: int = 0) -> TinyAnima:
         )  # fmt: skip
         conditioner = AnimaTextConditioner(
             source_dim=TEXT_WIDTH, target_dim=TEXT_WIDTH, model_dim=TEXT_WIDTH, num_layers=2,
-            num_attention_heads=2, target_vocab_size=T5_VOCABULARY,
+            num_attention_heads=2, target_vocab_size=t5_tokens,
         )  # fmt: skip
         config = Qwen3Config(
-            vocab_size=VOCABULARY, hidden_size=TEXT_WIDTH, intermediate_size=2 * TEXT_WIDTH,
+            vocab_size=tokens, hidden_size=TEXT_WIDTH, intermediate_size=2 * TEXT_WIDTH,
             num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
             rope_theta=1e6,
         )  # fmt: skip
@@ -103,10 +102,11 @@ def make_anima(folder: Path, layout: Layout = "diffusers", *, seed: int = 0) -> 
     """Write a tiny model and return its path: the folder, or the denoiser's file in it.
 
     `components` are anima.safetensors (with the LLM adapter inside), qwen.safetensors and
-    vae.safetensors side by side; `single_file` holds all of them.
+    vae.safetensors side by side; `single_file` holds all of them. The folder has tokenizers of its
+    own, of single letters; the files need the shipped ones.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    model = tiny_anima(seed)
+    model = tiny_anima(seed, "small" if layout == "diffusers" else "shipped")
     if layout == "diffusers":
         _write_folder(folder, model)
         return folder
@@ -131,8 +131,8 @@ def _write_folder(folder: Path, model: TinyAnima) -> None:
     model.vae.save_pretrained(folder / "vae")
     model.text_encoder.save_pretrained(folder / "text_encoder")
     FlowMatchEulerDiscreteScheduler(shift=3.0).save_pretrained(folder / "scheduler")
-    for source, name in ((SHIPPED, "tokenizer"), (T5_TOKENIZER, "t5_tokenizer")):
-        shutil.copytree(source, folder / name)
+    write_byte_tokenizer(folder / "tokenizer")
+    write_small_t5_tokenizer(folder / "t5_tokenizer")
     index = {"_class_name": "AnimaModularPipeline"}
     (folder / "modular_model_index.json").write_text(json.dumps(index))
 
