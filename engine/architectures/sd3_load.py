@@ -51,7 +51,7 @@ from engine.architectures.t5 import INSIDE, load_t5, load_t5_tokenizer
 from engine.architectures.text import ClipTokenizer, load_tokenizer
 from engine.plan.detect import ModelFacts, look_at
 from engine.plan.sites import sites_of
-from engine.plan.sites.sd3_shape import Sd3Shape, sd3_shape, variant_of
+from engine.plan.sites.sd3_shape import Sd3Shape, sd3_shape, sd3_variant
 
 CONFIGS = RESOURCES / "models" / "sd3"
 LATENT_CHANNELS = 16
@@ -270,4 +270,4 @@ def _check_fit(shape: Sd3Shape, encoders: Sd3Encoders) -> None:
 
 
 def _facts_of(facts: ModelFacts, shape: Sd3Shape) -> ModelFacts:
-    return replace(facts, shape=shape, variant=variant_of(shape))
+    return replace(facts, shape=shape, variant=sd3_variant(shape))

@@ -45,8 +45,8 @@ def load_transformer(
         )
     shapes = {given: checkpoint.shapes[stored] for stored, given in names.items()}
     shape = sd3_shape_of_names(shapes)
-    if shape is None:
-        raise not_whole(checkpoint, WHAT)
+    if shape is None or f"joint_blocks.{shape.layers - 1}.context_block.attn.proj.weight" in shapes:
+        raise not_whole(checkpoint, WHAT)  # the last block of a whole one has no such layer
     # The converter takes what it knows out of the dict: what stays is too much.
     tensors = checkpoint.read(names, dtype)
     try:

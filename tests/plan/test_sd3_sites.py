@@ -17,7 +17,7 @@ from engine.plan.sites.sd3_shape import (
     VARIANTS,
     Sd3Shape,
     sd3_shape,
-    variant_of,
+    sd3_variant,
 )
 from engine.plan.sites.text_encoders import T5Size
 
@@ -119,6 +119,6 @@ def test_a_shape_is_read_off_the_configs() -> None:
     assert shape.dual == (0, 1)
     assert shape.width == 128
     assert shape.t5 == T5Size(32, 32, 64, 2)
-    assert variant_of(shape) == "3.5-medium"
+    assert sd3_variant(shape) == "3.5-medium"
     with pytest.raises(ValueError, match="width"):
         sd3_shape({"denoiser": transformer | {"caption_projection_dim": 64}})

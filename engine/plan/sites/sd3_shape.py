@@ -103,7 +103,7 @@ def _transformer_shape(config: Mapping[str, Any]) -> Sd3Shape:
     )
 
 
-def variant_of(shape: Sd3Shape) -> str:
+def sd3_variant(shape: Sd3Shape) -> str:
     """The name of the published model with this structure, whatever its widths."""
     if shape.dual:
         return "3.5-medium"
