@@ -228,7 +228,10 @@ class Order:
         return sum(len(self._batch_sizes(count)) for count in counts.values())
 
     def _steps_of(self, chosen: list[tuple[Entry, int]]) -> int:
-        return -(-self._batches(chosen) // (self.world * self.accumulation))
+        counts = Counter(self._group(entry) for entry, _ in chosen)
+        side_by_side = self.batch_size * self.world
+        passes = sum(-(-sum(self._batch_sizes(count)) // side_by_side) for count in counts.values())
+        return -(-passes // self.accumulation)
 
     @cached_property
     def _constant_steps(self) -> int:
@@ -240,26 +243,25 @@ class Order:
         for entry, repeat in self._selected(epoch):
             groups[self._group(entry)].append((entry, repeat))
         rng = draws(self.seed, "order", epoch)
-        batches: list[MicroBatch] = []
+        passes: list[tuple[MicroBatch, ...]] = []  # what all ranks do at once, of one bucket
         for group in sorted(groups):
             members = groups[group]
             rng.shuffle(members)
-            at = 0
-            for size in self._batch_sizes(len(members)):
-                part = members[at : at + size]
-                samples = tuple(self._sample(entry, epoch, repeat) for entry, repeat in part)
-                batches.append(MicroBatch(group[0], samples))
-                at += size
-        rng.shuffle(batches)
-        per_step = self.world * self.accumulation
-        steps = [
-            Step(
-                tuple(
-                    tuple(batches[at + r : at + per_step : self.world]) for r in range(self.world)
-                )
-            )
-            for at in range(0, len(batches), per_step)
-        ]
+            count = sum(self._batch_sizes(len(members)))
+            samples = [self._sample(entry, epoch, repeat) for entry, repeat in members[:count]]
+            batches = [
+                MicroBatch(group[0], tuple(samples[at : at + self.batch_size]))
+                for at in range(0, count, self.batch_size)
+            ]
+            passes += [
+                tuple(batches[at : at + self.world]) for at in range(0, len(batches), self.world)
+            ]
+        rng.shuffle(passes)
+        steps = []
+        for at in range(0, len(passes), self.accumulation):
+            own = passes[at : at + self.accumulation]
+            ranks = tuple(tuple(p[r] for p in own if r < len(p)) for r in range(self.world))
+            steps.append(Step(ranks))
         return EpochPlan(epoch, tuple(steps))
 
     def _sample(self, entry: Entry, epoch: int, repeat: int) -> Sample:

@@ -84,13 +84,16 @@ def test_an_epoch_is_a_function_of_its_number() -> None:
     assert first.fingerprint() != Order(spec, found[:-1]).fingerprint()
 
 
-def test_two_ranks_get_the_batches_that_accumulation_gets() -> None:
-    """Acceptance 13: a step holds the same samples."""
-    found = pictures(*[SQUARE] * 11)
-    two = Order(job(training={"batch_size": 2}), found, world=2)
-    one = Order(job(training={"batch_size": 2, "gradient_accumulation": 2}), found)
-    assert two.epoch(1).batches == one.epoch(1).batches
-    assert sorted(s.sample_count for s in two.epoch(1).steps) == [3, 4, 4]
+def test_two_ranks_share_the_steps_of_one_with_twice_the_batch() -> None:
+    """The same samples in each step, and both ranks at work on one bucket at a time."""
+    found = pictures(*[SQUARE] * 11, *[WIDE] * 6)
+    two = Order(job(training={"batch_size": 2}), found, world=2).epoch(1)
+    one = Order(job(training={"batch_size": 4}), found).epoch(1)
+    assert len(two.steps) == len(one.steps) == 5
+    for shared, alone in zip(two.steps, one.steps, strict=True):
+        batches = [batch for rank in shared.ranks for batch in rank]
+        assert [s for b in batches for s in b.samples] == list(alone.ranks[0][0].samples)
+        assert len({batch.bucket for batch in batches}) == 1
 
 
 @pytest.mark.parametrize(
