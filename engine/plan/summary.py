@@ -16,6 +16,7 @@ from engine.plan.folders import Picture
 from engine.plan.memory import Memory, estimate
 from engine.plan.notes import notes_on
 from engine.plan.order import Order
+from engine.plan.place_notes import place_notes
 from engine.plan.ranks import FileRanks, place
 from engine.plan.site import Placement, Site
 from engine.plan.sites import sites_of
@@ -150,7 +151,10 @@ def summarize(
         blocks=_blocks(architecture, placements, numbers),
         memory=estimate(job, facts if fits else None, sites, placements, sum(numbers), largest),
         pictures=_pictures(job, order) if order is not None else None,
-        notes=tuple(notes_on(job, facts, order)),
+        notes=(
+            *notes_on(job, facts, order),
+            *place_notes(job.network, sites, architecture),
+        ),
     )
 
 

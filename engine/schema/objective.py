@@ -173,7 +173,7 @@ class Objective(Table):
         "The flow itself, or the clean picture it leads to: that counts noisy levels more, by the "
         "square of the noise level.",
         section="Weighting",
-        applies_to=("flux", "sd3"),
+        applies_to=("flux", "sd3", "lumina2", "hunyuan_image"),
         aliases=("model_prediction_type",),
         choice_labels={"raw": "the flow", "x0": "the clean picture"},
     )

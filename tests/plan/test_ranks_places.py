@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine.plan.matching import PATIENCE_S, Patterns
+from engine.plan.place_notes import place_notes
 from engine.plan.ranks import place
 from engine.plan.site import Placement
 from engine.plan.sites import SHAPES, ModelShape, sites_of
@@ -176,9 +177,11 @@ def test_blocks_are_counted_in_the_model_at_hand() -> None:
 def test_every_option_with_a_number_for_each_block_has_as_many_blocks() -> None:
     for architecture in ("flux", "hunyuan_image", "lumina2", "anima"):
         for option, count in ARCHITECTURES[architecture].block_counts.items():
-            by_name(architecture, **{option: f"0-{count - 1}"})
+            whole: dict[str, Any] = {option: f"0-{count - 1}"}
+            beyond: dict[str, Any] = {option: str(count)}
+            assert by_name(architecture, **whole)
             with pytest.raises(OptionError, match=f"there is no block {count}"):
-                by_name(architecture, **{option: str(count)})
+                by_name(architecture, **beyond)
 
 
 def test_a_plan_is_shown_although_an_option_cannot_be_used() -> None:
@@ -218,3 +221,19 @@ def test_a_plan_is_made_at_every_keystroke(architecture: str) -> None:
         place(network, sites, architecture)
         spent.append(time.perf_counter() - began)
     assert min(spent) < 0.03
+
+
+def test_a_plan_tells_what_the_model_at_hand_does_not_have() -> None:
+    """A pattern with a mistake in it does nothing, and would be noticed too late."""
+    network = Network(
+        network_reg_dims=["single_blocks=0", "double_block_0=8"], exclude_patterns=["mlp", "mpl"],
+        train_double_block_indices="3",
+    )  # fmt: skip
+    notes = list(place_notes(network, sites_of("flux", SMALL), "flux"))
+    assert len(notes) == 3
+    assert notes[0].startswith("Double blocks: there is no block 3; they are numbered 0 to 2.")
+    assert notes[1:] == [
+        "Leave out layers: 'mpl' is in no layer's name.",
+        "Rank by pattern: 'double_block_0' is in no layer's name.",
+    ]
+    assert list(place_notes(Network(), sites_of("flux"), "flux")) == []

@@ -71,7 +71,7 @@ def test_the_shift_is_the_librarys() -> None:
     assert shifted(0.5, 3) == pytest.approx(0.75)
     assert shifted(0.001, 5) == pytest.approx(0.00498, abs=5e-6)
     for shift in (1.0, 3.0, 5.0):
-        table = FlowMatchEulerDiscreteScheduler(shift=shift).sigmas
+        table: Any = FlowMatchEulerDiscreteScheduler(shift=shift).sigmas
         ours = torch.tensor([shifted((1000 - i) / 1000, shift) for i in range(1000)])
         assert torch.allclose(table, ours, atol=1e-6)
 
