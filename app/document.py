@@ -216,13 +216,30 @@ class Document(QObject):
 
     def load_preset(self, preset: Preset) -> None:
         """Apply a preset as one step: the job's own fields stay, all others become the preset's."""
+        text = self.tr("preset %s") % preset.name
+        after = Snapshot(preset, self._with_preset(preset))
+        self.undo_stack.push(ReplaceEdit(self, after, self.snapshot(), text))
+
+    def _with_preset(self, preset: Preset) -> dict[str, Any]:
         data = base_data(preset)
         for path in NOT_IN_PRESETS:
             given = get_at(preset.data, path)
             if given == options()[path].default:
                 set_at(data, path, copy.deepcopy(self.get(path)))
-        text = self.tr("preset %s") % preset.name
-        self.undo_stack.push(ReplaceEdit(self, Snapshot(preset, data), self.snapshot(), text))
+        return data
+
+    def changes_by_preset(self, preset: Preset) -> list[tuple[str, Any]]:
+        """What loading a preset would set: paths in the form's order with their new values."""
+        data = self._with_preset(preset)
+        found = []
+        for path in _leaves():
+            entry, then = options()[path], get_at(data, path)
+            seen = (entry.applies(preset.architecture) and entry.shown(data)) or self.is_in_force(
+                path
+            )
+            if seen and then != self.get(path):
+                found.append((path, then))
+        return found
 
     def use_preset_as_base(self, preset: Preset) -> None:
         """Compare with another preset without changing a value, as after saving one."""

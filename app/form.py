@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
@@ -18,6 +18,7 @@ from app.search import turn_on
 from app.settings import Settings
 from app.told_problems import ToldProblems
 from app.widgets.message import Message
+from app.widgets.text import TextEdit
 from engine.schema.job import Job
 from engine.schema.options import option_at
 from engine.schema.presets import NOT_IN_PRESETS
@@ -54,6 +55,7 @@ class Form(QScrollArea):
         self.focused_path = ""
         self._before_search: int | None = None
         self._folded: frozenset[str] = frozenset()
+        self._unusable: dict[str, dict[str, str]] = {}
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -208,6 +210,8 @@ class Form(QScrollArea):
         row.menu_asked.connect(self.row_menu_asked)
         row.turn_on_asked.connect(self._on_turn_on)
         row.set_architecture(self.document.architecture)
+        if row.path in self._unusable and isinstance(row.editor, TextEdit):
+            row.editor.set_disabled(self._unusable[row.path])
         row.set_label_width(self._label_width(row.path))
         if "[" not in row.path:
             self._refresh_row(row.path, row)
@@ -220,6 +224,13 @@ class Form(QScrollArea):
         if "[" in path:
             return LABEL_SMALL
         return 128 if self.width() < 430 else LABEL
+
+    def set_unusable(self, path: str, reasons: Mapping[str, str]) -> None:
+        """Grey suggestions of a field that cannot be used on this machine, with the reason."""
+        self._unusable[path] = dict(reasons)
+        row = self.row_at(path)
+        if row is not None and isinstance(row.editor, TextEdit):
+            row.editor.set_disabled(reasons)
 
     def _on_edited(self, pairs: list[tuple[str, object]]) -> None:
         if len(pairs) == 1:

@@ -114,10 +114,12 @@ def _furnish_and_act(window: MainWindow, options: argparse.Namespace) -> None:
 
 def _take_arguments(window: MainWindow, arguments: list[str]) -> None:
     """Do what a second start was asked to, and come to the front."""
-    window.show()
-    window.raise_()
-    window.activateWindow()
     room = window.property("room")
+    if room is not None:
+        room.leaving.come_back()
+    else:
+        window.raise_()
+        window.activateWindow()
     if room is None or not arguments:
         return
     try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Qt
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QPlainTextEdit
 
@@ -19,8 +20,24 @@ from app.window import MainWindow
 Slot = Callable[[], object]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """An entry that another part of the window puts into a menu."""
+
+    key: str
+    text: str
+    slot: Slot
+    shortcut: str = ""
+
+
 class Menus(QObject):
-    """All menus of the window. `run_commands` sends a word of the protocol to the engine."""
+    """All menus of the window. `send` sends a word of the protocol to the engine.
+
+    Signals:
+        preferences_asked: the preferences are wanted.
+    """
+
+    preferences_asked = Signal()
 
     def __init__(
         self, window: MainWindow, files: FileCommands, texts: FieldText, pages: HelpPages,
@@ -31,12 +48,18 @@ class Menus(QObject):
         self._help, self._send, self._run_demo = pages, send, run_demo
         self.actions: dict[str, QAction] = {}
         bar = window.title_row.menu_bar
-        self._file_menu(bar.addMenu(self.tr("&File")))
-        self._edit_menu(bar.addMenu(self.tr("&Edit")))
-        self._view_menu(bar.addMenu(self.tr("&View")))
-        self._run_menu(bar.addMenu(self.tr("&Run")))
-        self._tools_menu(bar.addMenu(self.tr("&Tools")))
-        self._help_menu(bar.addMenu(self.tr("&Help")))
+        self._menus: dict[str, QMenu] = {}
+        self._room: dict[str, QAction] = {}  # of a menu: where further entries go, before it
+        for name, title, fill in (
+            ("file", self.tr("&File"), self._file_menu),
+            ("edit", self.tr("&Edit"), self._edit_menu),
+            ("view", self.tr("&View"), self._view_menu),
+            ("run", self.tr("&Run"), self._run_menu),
+            ("tools", self.tr("&Tools"), self._tools_menu),
+            ("help", self.tr("&Help"), self._help_menu),
+        ):
+            self._menus[name] = bar.addMenu(title)
+            fill(self._menus[name])
         window.form.row_menu_asked.connect(self._show_row_menu)
 
     def _add(
@@ -53,6 +76,21 @@ class Menus(QObject):
         self._window.addAction(action)
         self.actions[key] = action
         return action
+
+    def add_menus(self, name: str, entries: Sequence[Entry | None]) -> None:
+        """Put entries into a menu ("file", "edit", "view", "run", "tools", "help"); None parts.
+
+        In File they stand over Quit, in Tools over Doctor, elsewhere at the end.
+        """
+        menu, before = self._menus[name], self._room.get(name)
+        for entry in entries:
+            if entry is None:
+                menu.insertSeparator(before) if before is not None else menu.addSeparator()
+                continue
+            action = self._add(menu, entry.key, entry.text, entry.slot, entry.shortcut)
+            if before is not None:
+                menu.removeAction(action)
+                menu.insertAction(before, action)
 
     # -- File ------------------------------------------------------------------------------
 
@@ -77,7 +115,7 @@ class Menus(QObject):
         presets.addSeparator()
         add(presets, "import_preset", self.tr("Import…"), files.import_preset)
         add(presets, "export_preset", self.tr("Export…"), files.export_preset)
-        menu.addSeparator()
+        self._room["file"] = menu.addSeparator()
         self._add(
             menu, "quit", self.tr("Quit"), self._window.close, "Ctrl+Q", QAction.MenuRole.QuitRole
         )
@@ -134,6 +172,9 @@ class Menus(QObject):
             lambda: form.go_to_marked(1), "Alt+Down")  # fmt: skip
         add(menu, "previous", self.tr("Previous changed or wrong field"),
             lambda: form.go_to_marked(-1), "Alt+Up")  # fmt: skip
+        menu.addSeparator()
+        add(menu, "preferences", self.tr("Preferences…"), self.preferences_asked.emit, "Ctrl+,",
+            QAction.MenuRole.PreferencesRole)  # fmt: skip
 
     def _on_undo_text(self, text: str) -> None:
         self.actions["undo"].setText(self.tr("Undo %s") % text)
@@ -230,7 +271,7 @@ class Menus(QObject):
 
     def _tools_menu(self, menu: QMenu) -> None:
         self._add(menu, "inspect", self.tr("Inspect file…"), self._help.ask_inspect)
-        self._add(menu, "doctor", self.tr("Doctor"), self._help.doctor)
+        self._room["tools"] = self._add(menu, "doctor", self.tr("Doctor"), self._help.doctor)
 
     def _help_menu(self, menu: QMenu) -> None:
         add = self._add

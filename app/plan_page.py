@@ -7,6 +7,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLayout, QVBoxLayout, QWidget
 
 from app.block_card import BlockCard
+from app.device import Machine
 from app.document import Document
 from app.map_card import MapCard
 from app.place_map import by_family
@@ -37,6 +38,7 @@ class PlanPage(QWidget):
     def __init__(self, document: Document, plans: PlanModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._document, self._plans = document, plans
+        self._machine: Machine | None = None
         self.blocks = BlockCard(document, self)
         self.blocks.asked_for_field.connect(self.field_asked)
         self.blocks.setMinimumHeight(360)
@@ -95,6 +97,12 @@ class PlanPage(QWidget):
             self._pair.setDirection(direction)
         super().resizeEvent(event)
 
+    def set_machine(self, machine: Machine) -> None:
+        """Show the memory against what this machine has."""
+        self._machine = machine
+        if self._plans.plan is not None:
+            self.show_plan(self._plans.plan)
+
     def show_plan(self, plan: Plan) -> None:
         """Show another plan."""
         self._parameters.set_figure(_millions(plan.parameters))
@@ -109,7 +117,13 @@ class PlanPage(QWidget):
         memory = plan.memory
         self._memory.set_figure(f"{_plain(memory.low)}–{size_words(memory.high)}")
         phase = peak_phase(memory)
-        self._memory_bar.show_parts([p for p in memory.parts if p.phase in ("always", phase)])
+        parts = [p for p in memory.parts if p.phase in ("always", phase)]
+        device = None
+        if self._machine is not None:
+            device = self._machine.device(self._document.job.launch.device)
+        self._memory_bar.show_parts(
+            parts, device.memory_bytes if device else 0, device.name if device else ""
+        )
         self._memory_note.setText(
             self.tr("While training.")
             if phase == "training"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class RunController(QObject):
         shown_changed: another run is looked at; RunModel or None.
         run_started, run_ended: RunModel.
         runs_changed: the list of known runs was brought up to date.
+        interrupted_found: list of RunFacts.
         trouble: a sentence for a notice.
     """
 
@@ -37,6 +39,7 @@ class RunController(QObject):
     run_started = Signal(object)
     run_ended = Signal(object)
     runs_changed = Signal()
+    interrupted_found = Signal(list)
     trouble = Signal(str)
 
     def __init__(
@@ -85,10 +88,16 @@ class RunController(QObject):
         """Known runs, newest first, as of the last refresh."""
         return sorted(self._known.values(), key=lambda run: run.changed, reverse=True)
 
-    def interrupted_runs(self) -> list[RunFacts]:
-        """Runs that were at work when the window last went away without seeing their end."""
-        facts = [read_facts(Path(item.directory)) for item in self._queue.cut_off]
-        return [run for run in facts if run.status != "done"]
+    def find_interrupted(self) -> None:
+        """Look, in a worker, at the runs that were at work when the window last went away without
+        seeing their end; `interrupted_found` follows if there are any."""
+        folders = [Path(item.directory) for item in self._queue.cut_off]
+
+        def read() -> list[RunFacts]:
+            return [run for run in map(read_facts, folders) if run.status != "done"]
+
+        if folders:
+            in_worker(self, read, self.interrupted_found.emit)
 
     def forget_interrupted(self) -> None:
         """The person has answered: do not offer those runs again."""
@@ -185,7 +194,7 @@ class RunController(QObject):
             return self._running
         model = RunModel(directory.name, self)
         model.ended.connect(self.refresh_runs)
-        model.reloaded.connect(lambda: self._note(model))
+        model.reloaded.connect(partial(self._note, model))
         model.open(directory)
         self.show(model)
         return model

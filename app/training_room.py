@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
-from PySide6.QtGui import QCloseEvent
 
 from app.dataset_page import DatasetPage
-from app.dialogs import ask
+from app.device import DeviceLook
 from app.engine_setup import EngineSetup
 from app.field_text import FieldText
 from app.file_commands import FileCommands
 from app.first_run_page import FirstRunPage
 from app.help_pages import HelpPages
+from app.leaving import Leaving
 from app.menus import Menus
+from app.optimizer_needs import unusable_optimizers
 from app.plan_page import PlanPage
+from app.preferences import TELLS_END, USUAL_SIDE, PreferencesDialog
 from app.process import EngineCommand
+from app.run_defaults import with_run_defaults
 from app.runs import RunController
 from app.setup_page import SetupPage
 from app.training_views import TrainingViews
+from app.tray import RunTray
 from app.widgets.notice import Notice
 from app.window import MainWindow
 from engine.schema.job_file import read_toml
 from engine.schema.problem import JobError
 
 if TYPE_CHECKING:
+    from app.run_folder import RunFacts
     from app.run_model import RunModel
 
 DEMO_JOB = Path(__file__).resolve().parent.parent / "resources" / "demo" / "job.toml"
@@ -46,18 +51,23 @@ class TrainingRoom(QObject):
         self.window, self.runs = window, runs
         self.setup = EngineSetup(command, self)
         self._starts_when_ready: Callable[[], object] | None = None
-        self._leaving = False
         self._add_pages(runs)
         self.files = FileCommands(window)
         self.help = HelpPages(window, command)
         self.texts = FieldText(window)
+        self.tray = RunTray(window)
+        self.leaving = Leaving(window, runs, self.files, self.tray, self._close_down)
+        self.devices = DeviceLook(self)
         self.menus = Menus(window, self.files, self.texts, self.help, self._send, self.run_demo)
+        self.menus.preferences_asked.connect(self.show_preferences)
         self.menus.add_pages()
         self._connect()
         window.plan_model.start()
         self.setup.check()
         self._on_runs()
-        self._offer_interrupted()
+        self._on_preference()
+        self.devices.look()
+        runs.find_interrupted()
         window.work.show_page(str(window.settings.get("tab", "plan")) or "plan")
         self._greet()
 
@@ -76,10 +86,11 @@ class TrainingRoom(QObject):
 
     def _connect(self) -> None:
         window, views, runs = self.window, self.views, self.runs
-        say_trouble = self._say_trouble
-        window.train_asked.connect(lambda data: self._when_ready(lambda: runs.start(data)))
-        window.queue_asked.connect(runs.enqueue)
-        window.closing.connect(self._on_closing)
+        say_trouble = window.say_trouble
+        window.train_asked.connect(self._train)
+        window.queue_asked.connect(self._enqueue)
+        self.devices.found.connect(self._on_device)
+        runs.interrupted_found.connect(self._offer_interrupted)
         window.plan_model.pictures_changed.connect(self._show_pictures)
         self.dataset.rescan_asked.connect(window.plan_model.look_again)
         self.dataset.folder_asked.connect(self.files.add_folder)
@@ -103,9 +114,6 @@ class TrainingRoom(QObject):
         window.form.attended.connect(self._on_attended)
 
     # -- what is seen ----------------------------------------------------------------------
-
-    def _say_trouble(self, words: str) -> None:
-        self.window.say(words, trouble=True)
 
     def _show_page(self, key: str) -> None:
         self.window.work.hide_overlay()
@@ -160,8 +168,13 @@ class TrainingRoom(QObject):
     def _on_runs(self, _run: RunModel | None = None) -> None:
         self.window.set_runs(busy=self.runs.is_busy, waiting=len(self.runs.queue))
         self.menus.set_running(self.runs.is_busy)
-        if self._leaving and not self.runs.is_busy:
-            self.window.close()
+
+    def _train(self, data: dict[str, Any]) -> None:
+        job = with_run_defaults(data, self.window.settings)
+        self._when_ready(lambda: self.runs.start(job))
+
+    def _enqueue(self, data: dict[str, Any]) -> None:
+        self.runs.enqueue(with_run_defaults(data, self.window.settings))
 
     def _send(self, word: str) -> None:
         """Send a word to the engine; the pause key goes on with a paused run."""
@@ -183,10 +196,10 @@ class TrainingRoom(QObject):
         data["model"]["path"] = str(root / data["model"]["path"])
         for folder in data["dataset"]["folders"]:
             folder["path"] = str(root / folder["path"])
-        self._when_ready(lambda: self.runs.start(data))
+        self._train(data)
 
-    def _offer_interrupted(self) -> None:
-        for run in self.runs.interrupted_runs():
+    def _offer_interrupted(self, found: list[RunFacts]) -> None:
+        for run in found:
             directory = Path(run.directory)
             acts: list[tuple[str, Callable[[], object]]] = [
                 (self.tr("Show"), lambda d=directory: self.open_run(d))
@@ -235,37 +248,29 @@ class TrainingRoom(QObject):
             self.window.work.hide_overlay()
             act()
 
-    # -- the end ---------------------------------------------------------------------------
+    # -- the machine and the person's preferences ------------------------------------------
 
-    def _on_closing(self, event: QCloseEvent) -> None:
-        if self.runs.is_busy:
-            event.ignore()
-            self._ask_about_run()
-        elif self.window.document.is_dirty and not self._leaving:
-            event.ignore()
-            self.files.keep_or(self._leave)
-        elif event.isAccepted():
-            self.dataset.close_down()
-            self.setup.stop()
+    def _on_device(self) -> None:
+        machine = self.devices.machine
+        if machine is None:
+            return
+        self.window.set_machine(machine)
+        self.plan_page.set_machine(machine)
+        reasons = unusable_optimizers(machine.has_nvidia)
+        self.window.form.set_unusable("optimizer.name", reasons)
 
-    def _leave(self) -> None:
-        self._leaving = True
-        self.window.close()
+    def show_preferences(self) -> PreferencesDialog:
+        """Open the preferences; every change counts at once."""
+        dialog = PreferencesDialog(self.window.settings, self.window)
+        dialog.changed.connect(self._on_preference)
+        dialog.open()
+        return dialog
 
-    def _ask_about_run(self) -> None:
-        def stop() -> None:
-            self._leaving = True
-            self.runs.send("stop")
-            self.window.say(self.tr("Saving; the window closes when the run has stopped."))
+    def _on_preference(self, _key: str = "") -> None:
+        settings = self.window.settings
+        self.dataset.grid.set_side(settings.get("thumbnail_side", USUAL_SIDE))
+        self.tray.tells = settings.get(TELLS_END, True)
 
-        ask(
-            self.window,
-            self.tr("A run is training"),
-            self.tr(
-                "Keep it running without the window, or stop it: it saves first and can be resumed."
-            ),
-            [
-                (self.tr("Keep running"), "secondary", self.window.hide),
-                (self.tr("Stop and save"), "primary", stop),
-            ],
-        )
+    def _close_down(self) -> None:
+        self.dataset.close_down()
+        self.setup.stop()

@@ -21,6 +21,7 @@ from app.drop import DropHint, guess
 from app.form_pane import FORM_USUAL, FormPane
 from app.plan_model import PlanModel
 from app.plan_tiles import tiles_of
+from app.preset_changes import ask_about_preset
 from app.preset_store import PresetStore
 from app.session import Session
 from app.settings import Settings
@@ -33,6 +34,7 @@ from app.work_area import WorkArea
 from engine.schema.presets import Preset
 
 if TYPE_CHECKING:
+    from app.device import Machine
     from engine.plan.summary import Plan
 
 LEAST = (960, 600)
@@ -69,6 +71,7 @@ class MainWindow(QMainWindow):
         self._engine_ready, self._engine_words, self._engine_note = True, "", ""
         self._busy, self._waiting = False, 0
         self._presets_shown = ""
+        self.machine: Machine | None = None
         self.setMinimumSize(*LEAST)
         self.resize(*USUAL)
         self.setAcceptDrops(True)
@@ -116,7 +119,7 @@ class MainWindow(QMainWindow):
         self.session.failed.connect(self.say_trouble)
         self.plan_model.changed.connect(self._on_plan)
         bar.architecture_chosen.connect(self.choose_architecture)
-        bar.preset_chosen.connect(self.load_preset)
+        bar.preset_chosen.connect(self.choose_preset)
         bar.undo.clicked.connect(document.undo_stack.undo)
         bar.redo.clicked.connect(document.undo_stack.redo)
         document.undo_stack.canUndoChanged.connect(bar.undo.setEnabled)
@@ -196,7 +199,15 @@ class MainWindow(QMainWindow):
         self.setWindowModified(document.is_dirty)
 
     def _on_plan(self, plan: Plan) -> None:
-        self.plan_bar.tiles.set_tiles(tiles_of(plan))
+        job = self.document.job
+        memory = self.machine.device(job.launch.device).memory_bytes if self.machine else 0
+        self.plan_bar.tiles.set_tiles(tiles_of(plan, job.output.precision, memory))
+
+    def set_machine(self, machine: Machine) -> None:
+        """Take note of what this machine computes on."""
+        self.machine = machine
+        if self.plan_model.plan is not None:
+            self._on_plan(self.plan_model.plan)
 
     # -- Train -----------------------------------------------------------------------------
 
@@ -274,11 +285,20 @@ class MainWindow(QMainWindow):
 
     # -- presets and architecture ----------------------------------------------------------
 
+    def choose_preset(self, preset: Preset) -> None:
+        """Load a preset; where that would take back own changes, show first what it would set."""
+        changes = self.document.changes_by_preset(preset)
+        asks = self.settings.get("asks_before_preset", True)
+        if not (asks and changes and self.document.changed_paths()):
+            self.load_preset(preset)
+            return
+        ask_about_preset(self, preset, changes, self.document, lambda: self.load_preset(preset))
+        self.refresh_presets()  # the box shows the present one until the answer
+
     def load_preset(self, preset: Preset) -> None:
         """Apply a preset as one step, and say what changed."""
-        before = self.document.written()
+        count = len(self.document.changes_by_preset(preset))
         self.document.load_preset(preset)
-        count = _differences(before, self.document.written())
         words = self.tr("%s: %d fields changed") % (preset.name, count)
         self.work.toast.say(words, self.tr("Undo"), self.document.undo_stack.undo)
 
@@ -392,11 +412,3 @@ class MainWindow(QMainWindow):
         if event.isAccepted():
             self.session.save()
             self.save_layout()
-
-
-def _differences(one: object, other: object) -> int:
-    """How many values differ between two nested mappings."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = one.keys() | other.keys()
-        return sum(_differences(one.get(k), other.get(k)) for k in keys)
-    return int(one != other)

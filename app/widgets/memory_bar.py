@@ -90,7 +90,15 @@ class MemoryBar(QWidget):
         painter.drawText(scale, Qt.AlignmentFlag.AlignLeft, "0")
         end = size_words(self._available) if self._available else size_words(whole)
         words = f"{self._device}, {end}" if self._device else end
-        painter.drawText(scale, Qt.AlignmentFlag.AlignRight, words)
+        if self._available and self._available < whole:  # too much: say where the device ends
+            x = self.width() * self._available / whole
+            painter.setPen(QPen(QColor(tokens().error), 2))
+            painter.drawLine(round(x), 0, round(x), _BAR_PX + 4)
+            width = painter.fontMetrics().horizontalAdvance(words) + 4
+            scale.moveLeft(min(max(x - width / 2, 12), self.width() - width))
+            painter.drawText(scale, Qt.AlignmentFlag.AlignLeft, words)
+        else:
+            painter.drawText(scale, Qt.AlignmentFlag.AlignRight, words)
         self._paint_rows(painter)
 
     def _hatch(self, painter: QPainter, area: QRectF) -> None:

@@ -18,12 +18,14 @@ from app.picture_model import ROW, Picture, PictureModel
 from app.theme import SMALL, TICK, font, tokens
 from app.thumbnails import Thumbnails
 
-SIDE_PX = 128
+USUAL_SIDE_PX = 128
 _GAP_PX = 8
 
 
 class PictureGrid(QListView):
     """Shows a `PictureModel`; several pictures can be selected."""
+
+    side = USUAL_SIDE_PX  # of a picture, in logical pixels
 
     def __init__(
         self, model: PictureModel, thumbnails: Thumbnails, parent: QWidget | None = None
@@ -46,9 +48,16 @@ class PictureGrid(QListView):
         thumbnails.ready.connect(self._repaint_visible)
         thumbnails.failed.connect(model.set_problem)
 
+    def set_side(self, side: int) -> None:
+        """Set the side of the pictures, in logical pixels."""
+        if side != self.side:
+            self.side = side
+            self._fit()
+            self.viewport().update()
+
     def _fit(self) -> None:
         lines = self.fontMetrics().height() * 2
-        self.setGridSize(QSize(SIDE_PX + _GAP_PX * 2, SIDE_PX + lines + _GAP_PX * 2 + 4))
+        self.setGridSize(QSize(self.side + _GAP_PX * 2, self.side + lines + _GAP_PX * 2 + 4))
 
     def changeEvent(self, event: object) -> None:
         super().changeEvent(event)  # pyright: ignore[reportArgumentType]
@@ -64,9 +73,9 @@ class PictureGrid(QListView):
 
 
 class _PictureDelegate(QStyledItemDelegate):
-    def __init__(self, model: PictureModel, thumbnails: Thumbnails, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._model, self._thumbnails = model, thumbnails
+    def __init__(self, model: PictureModel, thumbnails: Thumbnails, grid: PictureGrid) -> None:
+        super().__init__(grid)
+        self._model, self._thumbnails, self._grid = model, thumbnails, grid
 
     def paint(
         self,
@@ -77,7 +86,7 @@ class _PictureDelegate(QStyledItemDelegate):
         picture: Picture = index.data(ROW)
         area = QRectF(option.rect).adjusted(_GAP_PX, _GAP_PX, -_GAP_PX, -_GAP_PX)  # pyright: ignore
         state = option.state  # pyright: ignore[reportAttributeAccessIssue]
-        square = QRectF(area.left(), area.top(), SIDE_PX, SIDE_PX)
+        square = QRectF(area.left(), area.top(), self._grid.side, self._grid.side)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
@@ -99,7 +108,9 @@ class _PictureDelegate(QStyledItemDelegate):
         painter.drawRoundedRect(square, 4, 4)
         pixmap = self._thumbnails.get(picture.path)
         if pixmap is not None:
-            size = pixmap.size().scaled(SIDE_PX, SIDE_PX, Qt.AspectRatioMode.KeepAspectRatio)
+            size = pixmap.size().scaled(
+                self._grid.side, self._grid.side, Qt.AspectRatioMode.KeepAspectRatio
+            )
             rect = QRectF(0, 0, size.width(), size.height())
             rect.moveCenter(square.center())
             clip = QPainterPath()
@@ -128,12 +139,14 @@ class _PictureDelegate(QStyledItemDelegate):
     ) -> None:
         left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         elide = Qt.TextElideMode.ElideRight
-        line = QRectF(square.left(), square.bottom() + 4, SIDE_PX, painter.fontMetrics().height())
+        line = QRectF(
+            square.left(), square.bottom() + 4, self._grid.side, painter.fontMetrics().height()
+        )
         painter.setFont(font(SMALL))
         painter.setPen(QColor(tokens().text))
         caption = self._model.caption(picture).text.split("\n", 1)[0]
         if caption.strip():
-            text = painter.fontMetrics().elidedText(caption, elide, SIDE_PX)
+            text = painter.fontMetrics().elidedText(caption, elide, self._grid.side)
         else:
             painter.setPen(QColor(tokens().warn))
             text = self.tr("no caption")
@@ -141,5 +154,7 @@ class _PictureDelegate(QStyledItemDelegate):
         line.translate(0, line.height())
         painter.setFont(font(TICK))
         painter.setPen(QColor(tokens().text3))
-        name = painter.fontMetrics().elidedText(picture.name, Qt.TextElideMode.ElideMiddle, SIDE_PX)
+        name = painter.fontMetrics().elidedText(
+            picture.name, Qt.TextElideMode.ElideMiddle, self._grid.side
+        )
         painter.drawText(line, left, name)

@@ -10,11 +10,11 @@ from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.place_map import PlaceMap, family_words
-from app.theme import SMALL, TICK, color, font, tokens
+from app.theme import SMALL, TICK, color, font, rank_color, tokens
 
 _LABELS_PX, _RANK_PX, _BETWEEN_PX = 124, 34, 16
 _LEAST_ROW, _MOST_ROW = 20, 30
-_RAMP = (4, 8, 16, 32)
+_PALE_UP_TO = 8  # ranks whose color is under 3:1 to the ground
 Spot = tuple[int, int, int]  # strip, row, block
 
 
@@ -315,15 +315,14 @@ class PlaceMapView(QWidget):
                     painter.setPen(QPen(color("line"), 1))
                     painter.drawLine(rect.center() - QPointF(2, 0), rect.center() + QPointF(2, 0))
                     continue
-                step = sum(cell.rank > limit for limit in _RAMP)
                 painter.setPen(Qt.PenStyle.NoPen)
                 if here and self._choosable[strip]:
                     painter.setPen(QPen(color("accent"), 1))
                 elif not cell.rank:
                     painter.setPen(QPen(color("field"), 1))
-                elif step < 2:  # too pale to be seen without an edge
+                elif cell.rank <= _PALE_UP_TO:  # too pale to be seen without an edge
                     painter.setPen(QPen(QColor(ramp[3]), 1))
-                painter.setBrush(QColor(ramp[step]) if cell.rank else color("panel"))
+                painter.setBrush(rank_color(cell.rank) if cell.rank else color("panel"))
                 painter.drawRoundedRect(rect.adjusted(0.5, 0.5, -0.5, -0.5), 2, 2)
         if self._at is not None and self._at[0] == strip:
             painter.setPen(QPen(color("text"), 2))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette
+from PySide6.QtGui import (
+    QColor,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QStandardItem,
+    QStandardItemModel,
+)
 from PySide6.QtWidgets import QCompleter, QFrame, QLineEdit, QPlainTextEdit, QWidget
 
 from app.theme import control_height, font
@@ -52,7 +59,10 @@ class TextEdit(Frame):
         self.setFocusProxy(self.line)
 
     def _add_suggestions(self, suggestions: Sequence[str]) -> None:
-        completer = QCompleter(list(suggestions), self)
+        model = QStandardItemModel(self)
+        for word in suggestions:
+            model.appendRow(QStandardItem(word))
+        completer = QCompleter(model, self)
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         completer.setFilterMode(Qt.MatchFlag.MatchContains)
         completer.setMaxVisibleItems(12)
@@ -62,6 +72,18 @@ class TextEdit(Frame):
         button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         button.clicked.connect(self._show_all)
         self.row.addWidget(button)
+
+    def set_disabled(self, reasons: Mapping[str, str]) -> None:
+        """Grey these suggestions and say why in their tooltips; typed they are taken as ever."""
+        completer = self.line.completer()
+        model = completer.model() if completer is not None else None
+        if isinstance(model, QStandardItemModel):
+            for row in range(model.rowCount()):
+                item = model.item(row)
+                reason = reasons.get(item.text(), "")
+                item.setEnabled(not reason)
+                item.setToolTip(reason)
+                item.setData(reason or None, Qt.ItemDataRole.AccessibleDescriptionRole)
 
     def _show_all(self) -> None:
         self.line.setFocus(Qt.FocusReason.MouseFocusReason)

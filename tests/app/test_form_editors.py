@@ -36,7 +36,8 @@ def test_every_pair_of_the_schema_is_one_row(shown: MainWindow) -> None:
     assert set(pairs) >= {STEPS, "samples.every_steps", "training.validate_every_steps"}
     for path in pairs:
         partner = epochs_partner(path)
-        assert partner is not None and row_path(partner.path) == path
+        assert partner is not None
+        assert row_path(partner.path) == path
         assert row_of(shown, partner.path) is row_of(shown, path)
         assert "(" not in row_of(shown, path).label.text()
 
@@ -45,7 +46,8 @@ def test_the_unit_turns_epochs_into_steps_and_one_of_both_is_written(shown: Main
     document, editor = shown.document, row_of(shown, STEPS).editor
     assert isinstance(editor, EveryEdit)
     assert (document.get(STEPS), document.get(EPOCHS)) == (None, 1)
-    assert editor.number.line.text() == "1" and editor.unit.value() is True
+    assert editor.number.line.text() == "1"
+    assert editor.unit.value() is True
     before = document.undo_stack.index()
     editor.unit.edited.emit(False)
     assert (document.get(STEPS), document.get(EPOCHS)) == (100, None)
@@ -64,7 +66,8 @@ def test_a_pair_set_both_ways_says_so_and_is_reset_whole(shown: MainWindow) -> N
     document.set(STEPS, 500)
     assert isinstance(row.editor, EveryEdit)
     assert row.editor.unit.currentText() == "steps, and every 1 epochs"
-    assert row.reset.isVisible() and row.reset.toolTip() == "Back to every 1 epochs"
+    assert row.reset.isVisible()
+    assert row.reset.toolTip() == "Back to every 1 epochs"
     row.reset.click()
     assert (document.get(STEPS), document.get(EPOCHS)) == (None, 1)
     assert every_words((None, None)) == "off"
@@ -75,22 +78,26 @@ def test_an_error_of_either_field_shows_at_the_pair(shown: MainWindow) -> None:
     shown.form.show_problems()
     row = row_of(shown, EPOCHS)
     assert [p.path for p in row.problems] == [EPOCHS]
-    assert isinstance(row.editor, EveryEdit) and row.editor.number.state == "error"
+    assert isinstance(row.editor, EveryEdit)
+    assert row.editor.number.state == "error"
 
 
 def test_seeds_have_dice_that_draw_a_seed(shown: MainWindow) -> None:
     document = shown.document
     for path in ("training.seed", "samples.seed"):
         editor = row_of(shown, path).editor
-        assert isinstance(editor, NumberEdit) and editor.dice is not None
+        assert isinstance(editor, NumberEdit)
+        assert editor.dice is not None
         drawn = set()
         for _ in range(4):
             QTest.mouseClick(editor.dice, Qt.MouseButton.LeftButton)
             drawn.add(document.get(path))
-        assert len(drawn) > 1 and all(0 <= seed < 2**31 for seed in drawn)
+        assert len(drawn) > 1
+        assert all(0 <= seed < 2**31 for seed in drawn)
     assert row_of(shown, "samples.seed").hint.accessibleName() == "-1: new each time"
     plain = row_of(shown, "network.rank").editor
-    assert isinstance(plain, NumberEdit) and plain.dice is None
+    assert isinstance(plain, NumberEdit)
+    assert plain.dice is None
     document.set("samples.seed", -1)
     assert not any(p.path == "samples.seed" for p in document.errors)
 

@@ -109,17 +109,23 @@ app.exec()
     assert done.returncode == -9
     runs = controller(tmp_path)
 
-    def offered() -> RunFacts | None:
-        found = runs.interrupted_runs()
-        return found[0] if found and found[0].status == "stopped" else None
+    found: list[RunFacts] = []
+    runs.interrupted_found.connect(found.extend)
 
-    qtbot.waitUntil(lambda: offered() is not None, timeout=10_000)
-    run = offered()
-    assert run is not None
+    def is_offered() -> bool:
+        found.clear()
+        with qtbot.waitSignal(runs.interrupted_found, timeout=10_000):
+            runs.find_interrupted()
+        return found[0].status == "stopped"
+
+    qtbot.waitUntil(is_offered, timeout=10_000)
+    run = found[0]
     assert run.resume_step == run.step > 3
     assert Path(run.directory, "checkpoints").glob("*.safetensors")
     runs.forget_interrupted()
-    assert controller(tmp_path).interrupted_runs() == []
+    again = controller(tmp_path)
+    with qtbot.assertNotEmitted(again.interrupted_found, wait=100):
+        again.find_interrupted()
     with qtbot.waitSignal(runs.run_started):
         runs.resume(Path(run.directory))
     assert runs.running is not None

@@ -1,0 +1,27 @@
+"""Which optimizers cannot run here, and why: a package or a card is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+
+from engine.schema.optimizers import FURTHER, NAMED
+
+
+@cache
+def _is_installed(package: str) -> bool:
+    """Whether a package is there, without importing it. Window and engine share their Python."""
+    return importlib.util.find_spec(package) is not None
+
+
+def unusable_optimizers(has_nvidia: bool | None) -> dict[str, str]:
+    """Name → why it cannot be used; `has_nvidia` None: not known yet, which is no reason."""
+    reasons: dict[str, str] = {}
+    for name, kind in NAMED.items():
+        if kind.cuda_only and has_nvidia is False:
+            reasons[name] = "needs an NVIDIA card"
+        elif not _is_installed(kind.library):
+            reasons[name] = f"needs {kind.library}"
+    if not _is_installed("pytorch_optimizer"):
+        reasons |= dict.fromkeys(FURTHER, "needs pytorch_optimizer")
+    return reasons
