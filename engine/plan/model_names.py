@@ -178,16 +178,23 @@ def _cosmos(names: Shapes) -> Verdict | None:
 _ANIMA = "Use Anima's own file."
 
 
+def _flux_control(inputs: int | None) -> Verdict | None:
+    """Refuse the FLUX models that take a second picture, told by the channels of a token."""
+    kind = {384: "FLUX Fill", 128: "FLUX Depth or Canny"}.get(inputs or 0)
+    if kind is None:
+        return None
+    return _refuse(kind, f"its input has {inputs} channels", "Use FLUX.1 dev or schnell.")
+
+
 def _transformers(names: Shapes) -> Verdict | None:
     if "single_stream_modulation.lin.weight" in names:
         return _refuse("FLUX.2", "it has single_stream_modulation")
     if "distilled_guidance_layer.in_proj.bias" in names:
         return _refuse("Chroma", "it has a distilled guidance layer")
     if "double_blocks.0.img_attn.norm.key_norm.scale" in names:
-        inputs = _size(names, "img_in.weight")
-        if inputs in (384, 128):
-            kind = "FLUX Fill" if inputs == 384 else "FLUX Depth or Canny"
-            return _refuse(kind, f"its input has {inputs} channels", "Use FLUX.1 dev or schnell.")
+        refusal = _flux_control(_size(names, "img_in.weight"))
+        if refusal is not None:
+            return refusal
         variant = "dev" if "guidance_in.in_layer.bias" in names else "schnell"
         return Verdict("flux", f"double blocks, {variant} by its guidance layer", variant)
     if "joint_blocks.0.context_block.adaLN_modulation.1.bias" in names:
@@ -195,6 +202,9 @@ def _transformers(names: Shapes) -> Verdict | None:
     if "transformer_blocks.0.attn.add_k_proj.weight" in names:
         if "pos_embed.proj.weight" in names:
             return Verdict("sd3", "joint blocks, diffusers names", layout="denoiser")
+        refusal = _flux_control(_size(names, "x_embedder.weight"))
+        if refusal is not None:
+            return refusal
         guided = "time_text_embed.guidance_embedder.linear_1.weight" in names
         variant = "dev" if guided else "schnell"
         return Verdict("flux", "double blocks, diffusers names", variant, layout="denoiser")

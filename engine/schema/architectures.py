@@ -124,8 +124,13 @@ def _at(side: int) -> dict[str, object]:
     }
 
 
-_CALM: dict[str, object] = {"network.train": "denoiser", "network.alpha": 16.0}
-"""Large flow models: the text encoders rest, and the scale is 1 (spec: training-sd-flux 7)."""
+_CALM: dict[str, object] = {
+    "network.train": "denoiser",
+    "network.alpha": 16.0,
+    "dataset.cache_text": "disk",
+}
+"""Large flow models: the text encoders rest and leave memory, and the scale is 1 (spec:
+training-sd-flux 7)."""
 
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.id: architecture

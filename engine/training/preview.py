@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from engine.architectures.architecture import Part, PreviewRequest, TrainableModel
 from engine.networks.network import Network
@@ -93,6 +94,7 @@ class Previews:
         self._events, self._control = events, control
         self._device, self._resting = device, resting
         self._drawn_at = -1
+        self._kept: list[list[dict[str, Tensor]]] = []  # by preview: the prompt, its negative
 
     def due(self, step: int, total: int, epoch: int, epoch_ends: bool) -> bool:
         """Say whether the plan asks for previews after `step`; 0 is before the first."""
@@ -116,16 +118,36 @@ class Previews:
         """
         if not self.previews or step == self._drawn_at:
             return
-        for part in self._resting:
+        parts = [part for part in self._resting if part != "text_encoder"]
+        if len(parts) < len(self._resting) and not self._kept:
+            self._keep_prompts()
+        for part in parts:
             self._model.move(part, self._device)
         try:
             for number, preview in enumerate(self.previews):
                 self._draw_one(preview, number, step, epoch)
         finally:
             self._network.set_weight(1.0)
-            for part in self._resting:
+            for part in parts:
                 self._model.move(part, "cpu")
         self._drawn_at = step
+
+    def _keep_prompts(self) -> None:
+        """Encode all prompts once: a text encoder that rests always says the same.
+
+        So a large one comes to the device before the first preview, and never again.
+        """
+        self._model.move("text_encoder", self._device)
+        try:
+            for preview in self.previews:
+                self._control.check()
+                encoded = self._model.encode_prompts([preview.prompt, preview.negative])
+                self._kept.append([{n: t.cpu() for n, t in row.items()} for row in encoded])
+        except BaseException:
+            self._kept.clear()
+            raise
+        finally:
+            self._model.move("text_encoder", "cpu")
 
     def _draw_one(self, preview: Preview, number: int, step: int, epoch: int) -> None:
         count = len(self.previews)
@@ -140,7 +162,10 @@ class Previews:
         if preview.seed is None:
             request = PreviewRequest(**{**vars(request), "seed": secrets.randbelow(2**31)})
         self._network.set_weight(preview.weight)
-        text, negative = self._model.encode_prompts([preview.prompt, preview.negative])
+        if self._kept:
+            text, negative = self._kept[number]
+        else:
+            text, negative = self._model.encode_prompts([preview.prompt, preview.negative])
         picture = self._model.preview(request, text, negative, on_step)
         path = self._run.samples / f"s{step:08d}-p{preview.index:02d}-seed{request.seed}.png"
         write_picture(path, picture, preview, request, step)
