@@ -50,6 +50,10 @@ FURTHER_KINDS = {
 """Endings of what is no plain LoRA, and what it is called."""
 
 
+_CLIPS = {"text_encoder": ("clip_l", "clip_h"), "text_encoder_2": ("clip_g",)}
+"""ComfyUI's names for the CLIP of each role."""
+
+
 @dataclass(frozen=True)
 class Key:
     """A key taken apart: the adapter's name as spelled, and which of its tensors this is.
@@ -100,6 +104,8 @@ def spellings(site: Site) -> Iterator[str]:
     original = _original(module) if site.component == "denoiser" else [site.original]
     if site.component == "denoiser":
         yield from (f"unet.{module}", f"transformer.{module}", f"diffusion_model.{module}")
+        yield f"lora_unet_{module.replace('.', '_')}"
+        yield f"diffusion_model.{site.original}"
         for path in original:
             yield f"diffusion_model.{path}"
             yield f"lora_unet_{path.replace('.', '_')}"
@@ -108,9 +114,11 @@ def spellings(site: Site) -> Iterator[str]:
     if not site.original:
         return
     yield f"{site.component}.{site.original}"
-    if site.component == "text_encoder" and site.original.startswith("text_model."):
-        for encoder in ("clip_l", "clip_h"):
-            yield f"text_encoders.{encoder}.transformer.{site.original}"
+    if not site.original.startswith("text_model."):
+        return
+    for encoder in _CLIPS.get(site.component, ()):
+        yield f"text_encoders.{encoder}.transformer.{site.original}"
+    if site.component == "text_encoder":
         yield f"lora_te1_{site.original.replace('.', '_')}"
 
 

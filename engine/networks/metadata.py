@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from engine.networks.base_names import BaseNames, base_names
 from engine.schema.architectures import ARCHITECTURES
 from engine.schema.dataset import Folder
 from engine.schema.job import Job
@@ -77,7 +78,7 @@ class TrainingFacts:
     prior_pictures: int
     validation_pictures: int
     resolution: tuple[int, int]
-    prediction: str  # epsilon or v
+    prediction: str  # epsilon, v or flow
     precision: str  # no, fp16 or bf16
     optimizer: str  # class path with its arguments
     base: BaseModel
@@ -85,6 +86,7 @@ class TrainingFacts:
     folders: Sequence[FolderFacts] = ()
     buckets: Sequence[tuple[tuple[int, int], int]] = ()  # (width, height), pictures
     processes: int = 1
+    variant: str = ""  # of the base model
 
 
 def build(job: Job, facts: TrainingFacts) -> dict[str, str]:
@@ -103,7 +105,7 @@ def _described(job: Job, facts: TrainingFacts) -> dict[str, Any]:
     args = {"ss_network_args": json.dumps(network_args)} if network_args else {}
     return {
         **_run(job, facts),
-        **_network(job),
+        **_network(job, _names(job, facts)),
         **args,
         **_objective(job),
         **_model(job, facts),
@@ -144,10 +146,14 @@ def _run(job: Job, facts: TrainingFacts) -> dict[str, Any]:
     }
 
 
-def _network(job: Job) -> dict[str, Any]:
+def _names(job: Job, facts: TrainingFacts) -> BaseNames:
+    return base_names(job.model.architecture, facts.variant, facts.prediction)
+
+
+def _network(job: Job, names: BaseNames) -> dict[str, Any]:
     network = job.network
     return {
-        "ss_network_module": "networks.lora",
+        "ss_network_module": names.module,
         "ss_network_dim": network.rank,
         "ss_network_alpha": float(network.alpha or network.rank),
         "ss_network_dropout": network.dropout or None,
@@ -196,11 +202,9 @@ def _objective(job: Job) -> dict[str, Any]:
 
 
 def _model(job: Job, facts: TrainingFacts) -> dict[str, Any]:
-    second = job.model.architecture == "sd2"
-    version = "sd_v1" if not second else "sd_v2_v" if facts.prediction == "v" else "sd_v2"
     entries: dict[str, Any] = {
-        "ss_v2": second,
-        "ss_base_model_version": version,
+        "ss_v2": job.model.architecture == "sd2",
+        "ss_base_model_version": _names(job, facts).version,
         "ss_clip_skip": job.model.clip_skip,
         "ss_max_token_length": job.model.max_tokens,
         "ss_sd_model_name": facts.base.name,
@@ -305,15 +309,12 @@ def _unique(names: list[str]) -> list[str]:
 def _modelspec(job: Job, facts: TrainingFacts) -> dict[str, str]:
     """Return the ModelSpec 1.0.1 entries (spec: networks 2.3)."""
     about, objective = job.output.metadata, job.objective
-    kind = "stable-diffusion-v1"
-    if job.model.architecture == "sd2":
-        v = facts.prediction == "v"
-        kind = "stable-diffusion-v2-768-v" if v else "stable-diffusion-v2-512"
+    base = _names(job, facts)
     saved = datetime.fromtimestamp(int(facts.saved_at))
     entries: dict[str, str] = {
         "sai_model_spec": "1.0.1",
-        "architecture": f"{kind}/lora",
-        "implementation": "diffusers",
+        "architecture": f"{base.kind}/lora",
+        "implementation": base.implementation,
         "implementation_version": f"graft/{facts.version}",
         "title": about.title or facts.name or f"LoRA@{int(facts.saved_at)}",
         "date": saved.isoformat(),

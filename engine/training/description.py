@@ -36,6 +36,7 @@ class Description:
     ) -> None:  # fmt: skip
         self._job, self._name, self._found = job, name, found
         self._prediction, self._version, self._processes = prediction, version, processes
+        self._variant = facts.variant
         self._precision = "no" if precision == "fp32" else precision
         self._base = metadata.BaseModel(_model_name(job.model.path))
         self._folders = [
@@ -77,6 +78,7 @@ class Description:
             folders=self._folders,
             buckets=sorted(buckets.items()),
             processes=self._processes,
+            variant=self._variant,
         )
         made = metadata.build(job, facts)
         if job.output.metadata.write:

@@ -172,6 +172,7 @@ def test_folders_tell_their_names_and_not_where_they_lie() -> None:
     ("architecture", "prediction", "version", "spec"),
     [
         ("sd1", "epsilon", "sd_v1", "stable-diffusion-v1/lora"),
+        ("sdxl", "v", "sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"),
         ("sd2", "epsilon", "sd_v2", "stable-diffusion-v2-512/lora"),
         ("sd2", "v", "sd_v2_v", "stable-diffusion-v2-768-v/lora"),
     ],
