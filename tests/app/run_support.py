@@ -40,3 +40,9 @@ def started(runs: RunController, data: dict | None = None) -> RunModel:
 def directory_of(model: RunModel) -> Path:
     assert model.directory is not None
     return model.directory
+
+
+def set_up() -> EngineCommand:
+    """A program that says the engine is installed."""
+    script = Path(__file__).with_name("fake_setup.py")
+    return EngineCommand(sys.executable, ("-u", str(script), "there"), str(FAKE.parent.parent))

@@ -28,7 +28,7 @@ from app.widgets.path import PathEdit
 from app.widgets.segmented import Segmented
 from app.widgets.text import TextEdit
 from app.window import MainWindow
-from tests.app.run_support import controller, fake
+from tests.app.run_support import controller, set_up
 
 CARD = Device("RTX 4090", 24 * 10**9, is_nvidia=True)
 HOST = Device("CPU", 32 * 10**9)
@@ -36,7 +36,7 @@ HOST = Device("CPU", 32 * 10**9)
 
 @pytest.fixture
 def room(window: MainWindow, qtbot: QtBot, tmp_path: Path) -> TrainingRoom:
-    made = TrainingRoom(window, controller(tmp_path / "state"), fake("train"))
+    made = TrainingRoom(window, controller(tmp_path / "state"), set_up())
     qtbot.waitUntil(lambda: made.setup.status.state != "unknown", timeout=10_000)
     return made
 
