@@ -77,10 +77,7 @@ def _told_by_a_package(error: BaseException, step: int) -> Failure | None:
     from engine.networks.problem import AdapterProblem
     from engine.plan.folders import FolderProblem
     from engine.plan.header import FileProblem
-    from engine.schema.problem import OptionError
 
-    if isinstance(error, OptionError):  # only the model at hand shows it: it has fewer blocks
-        return Failure(kind="job", message=str(error), field=f"network.{error.key}", step=step)
     if isinstance(error, ModelProblem):
         return Failure(
             kind="model", message=error.message, mend=error.mend, field=error.field, step=step

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,12 @@ from engine.networks.groups import GroupSpec
 from engine.networks.network import Network
 from engine.networks.start import start_network
 from engine.plan.header import FileProblem
+from engine.plan.ranks import place
+from engine.plan.site import Site
 from engine.plan.steps import RunLength
 from engine.protocol import Failure, Hello
 from engine.schema.job import Job
-from engine.schema.problem import JobError, Problem
+from engine.schema.problem import JobError, OptionError, Problem
 from engine.schema.table import steps_of
 from engine.training.block_swap import BlockSwap
 from engine.training.checkpointing import offload_checkpoints
@@ -135,6 +137,7 @@ def prepare(job: Job, run: Run, events: Events, control: Control, together: Toge
     control.check()
     model = _load(job, events, control, device, precision)
     check_objective(job.objective, model.prediction, model.zero_terminal_snr)
+    check_places(job, model.sites)
     loader = _loader(job, run, found, model, accelerator)
     whole = keep_encoded(job, found, loader, events, control, together)
     if whole is not found:
@@ -327,6 +330,22 @@ def _load(
             blocks_away=job.training.blocks_to_swap or 0,
         )
     )
+
+
+def check_places(job: Job, sites: Sequence[Site]) -> None:
+    """Place the adapters once before pictures are encoded, so that a mistake is told at once.
+
+    Raises:
+        JobError: naming the field that does not go with the model at hand, or that nothing is
+            left to train.
+    """
+    try:
+        placements = place(job.network, sites, job.model.architecture)
+    except OptionError as error:
+        raise JobError([Problem(f"network.{error.key}", str(error))]) from error
+    if not placements and not job.network.rank_from_file:
+        words = "These options train no layer at all: give some of them a rank above 0."
+        raise JobError([Problem("network", words)])
 
 
 def _network(job: Job, model: TrainableModel, events: Events) -> Network:

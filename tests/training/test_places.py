@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from engine.protocol import Step
-from engine.schema.problem import OptionError
+from engine.schema.problem import JobError
 from engine.training.failures import failure_of
 from tests.tiny_sets import MAKERS
 from tests.training.conftest import Train
@@ -107,8 +107,23 @@ def test_a_block_that_the_model_at_hand_lacks_is_told_at_its_field(
 ) -> None:
     """The schema knows the published depths; this model has two blocks of each kind."""
     data = job_on("flux", network={"train": "denoiser", "train_double_block_indices": "0,5"})
-    with pytest.raises(OptionError) as caught:
+    with pytest.raises(JobError) as caught:
         train_here(data)
     failure = failure_of(caught.value, None)
     assert failure.field == "network.train_double_block_indices"
     assert failure.message == ("Double blocks: there is no block 5; they are numbered 0 to 1.")
+
+
+def test_options_that_leave_nothing_are_told_before_pictures_are_encoded(
+    job_on: Any, train_here: Train
+) -> None:
+    told: list[str] = []
+
+    def watch(event: Any, _: Any) -> None:
+        told.append(getattr(event, "words", ""))
+
+    data = job_on("flux", network={"train": "denoiser", "exclude_patterns": ".*"})
+    with pytest.raises(JobError, match="train no layer at all"):
+        train_here(data, on_event=watch)
+    assert any("Loading" in words for words in told)
+    assert not any("Encoding" in words for words in told)
