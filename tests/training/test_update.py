@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from engine.training import update as module
+from engine.training.together import Together
 from engine.training.update import update
 
 
@@ -32,8 +33,7 @@ def session(monkeypatch: pytest.MonkeyPatch, average: str = "sample", clip: floa
             network=SimpleNamespace(max_norm=1.0),
         ),
         device=SimpleNamespace(id="cpu"),
-        world=1,
-        rank=0,
+        together=Together(1, 0),
         parameters=[weight],
         optimizer=optimizer,
         stepper=accelerator.prepare_optimizer(optimizer),
@@ -88,7 +88,7 @@ def test_two_ranks_give_what_one_rank_gives_with_two_micro_batches(
     """Gradients are summed over ranks, and n counts the samples of all of them."""
     one = gradient(session(monkeypatch), [[1.0, 2.0], [9.0]])
     here = session(monkeypatch)
-    here.world = 2
+    here.together = Together(2, 0)
 
     def add_the_other_rank(flat: torch.Tensor) -> None:
         flat += torch.tensor([0.0, 9.0 / 3])  # its loss, and its gradient: one sample of three
