@@ -13,7 +13,7 @@ from engine.schema.optimizer import Optimizer, text_encoder_rate
 def errors(architecture: str, **tables: dict[str, Any]) -> dict[str, str]:
     data: dict[str, Any] = {
         "model": {"architecture": architecture, "path": "m"},
-        "dataset": {"folders": [{"path": "p"}]},
+        "dataset": {"folders": [{"path": "p"}], "cache_text": "off"},
         **tables,
     }
     return {p.path: p.message for p in check(data).errors}
