@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from torch import Tensor
 
 from engine.plan.site import Site
 
@@ -94,11 +96,15 @@ def layout_of(names: Iterable[str]) -> Layout:
 def spellings(site: Site) -> Iterator[str]:
     """Yield every name under which a file may hold this site's adapter, its own first.
 
-    A fused site has only its own name: the parts of it that other layouts store are several
-    adapters.
+    A fused site is not found by the libraries' names: there its parts are several adapters.
     """
     yield site.name
+    if site.comfyui:
+        yield comfyui_name(site)
+        yield f"diffusion_model.{site.comfyui}"
     if len(site.segments) != 1:
+        if site.component == "denoiser" and site.original:
+            yield f"diffusion_model.{site.original}"
         return
     module = site.segments[0].module
     original = _original(module) if site.component == "denoiser" else [site.original]
@@ -120,6 +126,21 @@ def spellings(site: Site) -> Iterator[str]:
         yield f"text_encoders.{encoder}.transformer.{site.original}"
     if site.component == "text_encoder":
         yield f"lora_te1_{site.original.replace('.', '_')}"
+
+
+def comfyui_name(site: Site) -> str:
+    """The adapter's name that ComfyUI looks for, where it is not ours (spec: networks 3.7)."""
+    return f"lora_unet_{site.comfyui.replace('.', '_')}" if site.comfyui else site.name
+
+
+def in_comfyui_names(tensors: Mapping[str, Tensor], sites: Iterable[Site]) -> dict[str, Tensor]:
+    """Give a file's tensors, whose adapters are named as ours, the names that ComfyUI looks for."""
+    names = {site.name: comfyui_name(site) for site in sites}
+    renamed = {}
+    for key, tensor in tensors.items():
+        name, dot, ending = key.partition(".")
+        renamed[f"{names.get(name, name)}{dot}{ending}"] = tensor
+    return renamed
 
 
 def _original(module: str) -> list[str]:

@@ -44,6 +44,7 @@ class Site:
             text_attention, text_mlp …; rank options are given by family.
         block: index into the architecture's block list, or None outside of it.
         original: dotted path in the original checkpoint layout (for patterns).
+        comfyui: dotted path in ComfyUI's layout where that is another one, else empty.
         segments: the modules, in order of rows.
         default: trained unless options say otherwise.
         tokens: rows of input a forward sees for a picture of the architecture's resolution, 0 when
@@ -62,6 +63,7 @@ class Site:
     padding: tuple[int, int] = (0, 0)
     block: int | None = None
     original: str = ""
+    comfyui: str = ""
     default: bool = True
     tokens: int = 0
     conv1x1: bool = False  # a convolution with a 1×1 kernel: 4-D tensors in the file

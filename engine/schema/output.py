@@ -83,6 +83,14 @@ class Output(Table):
         "Number format in the file. fp16 is understood everywhere; fp32 is twice as large.",
         aliases=("save_precision",),
     )
+    layout: Literal["kohya", "comfyui"] = option(
+        "kohya",
+        "Layer names",
+        "Whose names the layers get in the file. ComfyUI spells HunyuanImage's layers in its own "
+        "way and finds only half of them by the others'.",
+        applies_to=("hunyuan_image",),
+        choice_labels={"kohya": "sd-scripts'", "comfyui": "ComfyUI's"},
+    )
     every_steps: int | None = option(
         None,
         "Save every (steps)",

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from engine.networks import file as adapter_file
+from engine.networks.layouts import in_comfyui_names
 from engine.networks.network import Network
 from engine.protocol import Checkpoint, Failure
 from engine.schema.job import Job
@@ -112,6 +113,8 @@ class Saver:
         return self.ema is not None and self.job.output.ema_files == "both"
 
     def _write_file(self, path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+        if self.job.output.layout == "comfyui":
+            tensors = in_comfyui_names(tensors, (m.site for m in self.network.each()))
         adapter_file.save(path, tensors, metadata, self.job.output.precision)
 
     def _write_state(self, progress: Progress) -> None:

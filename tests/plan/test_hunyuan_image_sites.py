@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.networks.layouts import comfyui_name
 from engine.plan.ranks import place
 from engine.plan.site import Site
 from engine.plan.sites import sites_of
@@ -89,3 +92,22 @@ def test_other_models_of_the_class_are_called_by_their_names(
 def test_a_checkpoint_that_lacks_a_layer_has_no_shape() -> None:
     names = {"img_in.proj.weight": (3584, 64, 1, 1), "double_blocks.0.img_mlp.fc1.weight": (4, 4)}
     assert hunyuan_image_shape_of_names(names) is None
+
+
+def test_comfyuis_names_differ_where_it_spells_like_flux() -> None:
+    """networks 9, check 43: 80 layers of the MLPs and 80 modulations, and nothing else."""
+    renamed = {s.name: comfyui_name(s) for s in sites_of("hunyuan_image")}
+    changed = {old: new for old, new in renamed.items() if old != new}
+    kinds = Counter(
+        (re.sub(r"_\d+_(img|txt)?", "_", old), re.sub(r"_\d+_(img|txt)?", "_", new))
+        for old, new in changed.items()
+    )
+    here = "lora_unet_double_blocks__"
+    assert kinds == {
+        (f"{here}mlp_fc1", f"{here}mlp_0"): 40,
+        (f"{here}mlp_fc2", f"{here}mlp_2"): 40,
+        (f"{here}mod_linear", f"{here}mod_lin"): 40,
+        ("lora_unet_single_blocks_modulation_linear", "lora_unet_single_blocks_modulation_lin"): 40,
+    }
+    dotted = {s.comfyui for s in sites_of("hunyuan_image")}
+    assert {"double_blocks.3.txt_attn.qkv", "double_blocks.3.img_attn.proj"} <= dotted

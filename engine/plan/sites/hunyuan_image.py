@@ -13,6 +13,11 @@ from typing import Any
 from engine.plan.site import Segment, Site
 
 TEXT_TOKENS = 256  # of a long caption, for estimates
+_COMFYUI = {
+    "_attn_": "_attn.", "_mlp.fc1": "_mlp.0", "_mlp.fc2": "_mlp.2", "_mod.linear": "_mod.lin",
+    "modulation.linear": "modulation.lin",
+}  # fmt: skip
+"""Parts of layer names that ComfyUI spells as FLUX does."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,9 @@ def _site(
     for module, rows in modules:
         segments.append(Segment(module, (0, rows), (start, start + rows)))
         start += rows
+    comfyui = original
+    for ours, theirs in _COMFYUI.items():
+        comfyui = comfyui.replace(ours, theirs)
     return Site(
         name=f"lora_unet_{original.replace('.', '_')}",
         component="denoiser",
@@ -177,5 +185,6 @@ def _site(
         family=family,
         block=block,
         original=original,
+        comfyui="" if comfyui == original else comfyui,
         tokens=tokens,
     )
