@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
@@ -76,7 +77,9 @@ def compiled(pattern: str) -> re.Pattern[str]:
     if len(pattern) > LONGEST:
         raise PatternError(f"'{pattern[:40]}…' has more than {LONGEST} letters.")
     try:
-        made = re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of what may once be read otherwise
+            made = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise PatternError(f"'{pattern}' is no regular expression: {error}.") from None
     if _ways(pattern) > MOST_WAYS:

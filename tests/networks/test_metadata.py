@@ -157,6 +157,19 @@ def test_network_args_are_text_as_a_person_typed_them() -> None:
     }  # fmt: skip
 
 
+def test_network_args_tell_of_places() -> None:
+    """A rank of 0 says something; what stands at its default does not."""
+    network = Network(
+        img_mod_dim=0, in_dims=[4, 0, 0, 0, 4], train_double_block_indices="0-3,5",
+        network_reg_dims=["single_blocks=0", "double_blocks_0_=8"], train_t5xxl=True,
+    )  # fmt: skip
+    assert network_args_of(network) == {
+        "img_mod_dim": "0", "in_dims": "4,0,0,0,4", "train_double_block_indices": "0-3,5",
+        "network_reg_dims": "single_blocks=0,double_blocks_0_=8", "train_t5xxl": "True",
+    }  # fmt: skip
+    assert network_args_of(Network()) == {}
+
+
 def test_folders_tell_their_names_and_not_where_they_lie() -> None:
     made = built()
     assert json.loads(made["ss_tag_frequency"]) == {"10_cat": {"cat": 6}, "10_cat (2)": {"hat": 1}}
