@@ -78,7 +78,7 @@ def whole_run(model: dict[str, Any], pictures: Path, folder: Path, **tables: Any
         "launch": {"device": "cpu", "cpu_threads": 1},
     }  # fmt: skip
     for name, values in tables.items():
-        data[name] |= values
+        data[name] = data.get(name, {}) | values
     job = require(data)
     save_job(folder / "job.toml", job.model_dump())
     with engine(folder / "job.toml", "--run-directory", folder / "run") as process:
