@@ -69,8 +69,8 @@ def _selections(network: Network, architecture: Architecture) -> Iterator[Proble
         try:
             blocks_in(getattr(network, key), count)
         except ValueError as error:
-            path = f"network.{key}"
-            yield Problem(path, f"{option_at(path).label(architecture.id)}: {error}.")
+            words = str(error)
+            yield Problem(f"network.{key}", f"{words[0].upper()}{words[1:]}.")
 
 
 def _patterns(network: Network) -> Iterator[Problem]:
