@@ -17,7 +17,6 @@ from app.form_row import LABEL, LABEL_SMALL, FormRow
 from app.search import turn_on
 from app.settings import Settings
 from app.told_problems import ToldProblems
-from app.widgets.message import Message
 from app.widgets.text import TextEdit
 from engine.schema.job import Job
 from engine.schema.options import option_at
@@ -288,7 +287,7 @@ class Form(QScrollArea):
                     self._show_at(row)
             for path, tables in group.tables.items():
                 tables.cards.set_problems(self.told.by_path)
-                _show_messages(tables, self.told.by_path.get(path, []))
+                tables.show_messages(self.told.by_path.get(path, []))
         if self.filter == "mend" and not self.told.by_path:
             self.set_filter("none")
         self.marks_changed.emit()
@@ -397,16 +396,3 @@ class Form(QScrollArea):
         self.scroll_to_group(name)
         self.group_changed.emit(name)
 
-
-def _show_messages(tables: TablesRow, problems: list[Problem]) -> None:
-    words = [p.message for p in problems]
-    if tables.property("messages") == words:
-        return
-    tables.setProperty("messages", words)
-    while (item := tables.messages.takeAt(0)) is not None:
-        widget = item.widget()
-        if widget is not None:
-            widget.hide()
-            widget.deleteLater()
-    for problem in problems:
-        tables.messages.addWidget(Message(problem.message, problem.severity, tables))

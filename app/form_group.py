@@ -16,8 +16,10 @@ from app.settings import Settings
 from app.theme import SMALL
 from app.widgets.cards import Cards
 from app.widgets.label import Label
+from app.widgets.message import Message
 from app.widgets.section import GroupTitle, SectionHeader
 from engine.schema.options import Option, options
+from engine.schema.problem import Problem
 
 HIDDEN_PATHS = frozenset({"model.architecture"})  # it has its place in the tool bar
 
@@ -69,6 +71,20 @@ class TablesRow(QWidget):
         column.addLayout(self.messages)
         self.cards = Cards(option, document, settings, self)
         column.addWidget(self.cards)
+        self._told: list[Problem] = []
+
+    def show_messages(self, problems: list[Problem]) -> None:
+        """Say what is wrong with the list as a whole."""
+        if problems == self._told:
+            return
+        self._told = list(problems)
+        while (item := self.messages.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
+        for problem in problems:
+            self.messages.addWidget(Message(problem.message, problem.severity, self))
 
 
 class FormGroup(QWidget):

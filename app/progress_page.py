@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
@@ -11,6 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QSplitter, QVBox
 from app import run_folder, theme
 from app.opening import open_folder
 from app.preview_grid import PreviewGrid
+from app.run_folder import RunFacts
 from app.run_model import RunModel
 from app.thumbnails import Thumbnails
 from app.widgets.button_row import ButtonRow, RowButton
@@ -47,6 +49,7 @@ class ProgressPage(QWidget):
         super().__init__(parent)
         self._run: RunModel | None = None
         self.chart: LossChart | None = None
+        self._others: list[RunFacts] = []
         self.grid = grid
         self.gallery = Gallery(grid, thumbnails)
         self.gallery.opened.connect(self.picture_asked)
@@ -129,7 +132,14 @@ class ProgressPage(QWidget):
             layout = self._chart_place.layout()
             assert layout is not None
             layout.addWidget(self.chart)
+            self.chart.set_other_runs(self._others)
             self.chart.set_model(self._run)
+
+    def set_other_runs(self, runs: Sequence[RunFacts]) -> None:
+        """The runs whose curves can be laid over the shown one's."""
+        self._others = list(runs)
+        if self.chart is not None:
+            self.chart.set_other_runs(self._others)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Beside each other where there is room; previews in whole rows."""

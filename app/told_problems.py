@@ -41,6 +41,19 @@ class ToldProblems:
         return changed, errors, len(here) - errors
 
 
+def what_keeps_off(document: Document) -> str:
+    """How many fields keep Train off, in words: "2 fields to fill"; empty for none."""
+    paths = {problem.path for problem in document.errors}
+    if not paths:
+        return ""
+    count, tr = len(paths), document.tr
+    if all(document.get(path) in (None, "", []) for path in paths):
+        words = tr("%d fields to fill") if count > 1 else tr("%d field to fill")
+    else:
+        words = tr("%d fields to mend") if count > 1 else tr("%d field to mend")
+    return words % count
+
+
 def place_of(path: str) -> str:
     """The nearest field at or above a path; a path without any shows at the base model."""
     while path:

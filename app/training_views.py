@@ -60,6 +60,7 @@ class TrainingViews(QObject):
         runs, panel, progress = self.runs, self.panel, self.progress
         runs.shown_changed.connect(self._show)
         runs.run_started.connect(self._on_run_started)
+        runs.runs_changed.connect(self._on_runs_changed)
         runs.trouble.connect(self.trouble)
         panel.page_asked.connect(self._on_page_asked)
         panel.field_asked.connect(self.field_asked)
@@ -79,6 +80,9 @@ class TrainingViews(QObject):
         self.progress.set_run(run)
         self.samples.set_run(run)
         self.log.set_run(run)
+
+    def _on_runs_changed(self) -> None:
+        self.progress.set_other_runs(self.runs.runs)
 
     def _on_run_started(self, _run: RunModel) -> None:
         self.page_asked.emit("progress")

@@ -26,6 +26,7 @@ from app.preset_store import PresetStore
 from app.session import Session
 from app.settings import Settings
 from app.theme import switch
+from app.told_problems import what_keeps_off
 from app.tool_bar import ToolBar
 from app.widgets.notice import Notice
 from app.widgets.plan_bar import PlanBar, Standing
@@ -237,15 +238,9 @@ class MainWindow(QMainWindow):
         self.tool_bar.train.setToolTip(words or self.tr("Train this job now"))
 
     def _standing(self) -> Standing:
-        paths = {p.path for p in self.document.errors}
-        if paths:
-            empty = all(self.document.get(p) in (None, "", []) for p in paths)
-            count = len(paths)
-            if empty:
-                words = self.tr("%d fields to fill") if count > 1 else self.tr("%d field to fill")
-            else:
-                words = self.tr("%d fields to mend") if count > 1 else self.tr("%d field to mend")
-            return Standing("off", words % count)
+        keeps_off = what_keeps_off(self.document)
+        if keeps_off:
+            return Standing("off", keeps_off)
         if self._busy:
             return Standing("training", self.tr("Training"), self._engine_note)
         if not self._engine_ready:

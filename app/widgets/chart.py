@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import (
-    QAction,
-    QActionGroup,
-    QColor,
-    QPainter,
-    QPaintEvent,
-    QPolygonF,
-    QResizeEvent,
-)
-from PySide6.QtWidgets import (
-    QAbstractButton,
-    QFileDialog,
-    QHBoxLayout,
-    QLabel,
-    QMenu,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QPointF, Qt, Signal
+from PySide6.QtGui import QAction, QActionGroup, QResizeEvent
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QVBoxLayout, QWidget
 
 from app import theme
 from app.chart_data import ChartData, XAxis
+from app.run_folder import RunFacts
 from app.run_model import RunModel
 from app.widgets import chart_export
 from app.widgets.button import Button, IconButton
 from app.widgets.card import Card
+from app.widgets.chart_key import ChartKey
 from app.widgets.chart_plot import LossPlots
+from app.widgets.chart_readout import ReadOut
 from app.widgets.check import CheckBox
 from app.words import figure_words
 
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.98, 0.99, 0.999)
 _LEGEND_FROM_PX, _SMOOTH_FROM_PX = 600, 340
+_OTHERS_LISTED = 12
 Line = Literal["validation", "smoothed", "raw"]
 
 
@@ -59,8 +47,9 @@ class LossChart(Card):
         self._data: ChartData | None = None
         self._smoothing = 0.98
         self._axis: XAxis = "step"
+        self._others: list[RunFacts] = []
         self.plots = LossPlots(self)
-        self._readout = _ReadOut(self.plots)
+        self._readout = ReadOut(self.plots)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(14, 10, 10, 2)
         layout.setSpacing(4)
@@ -78,9 +67,9 @@ class LossChart(Card):
         title.setFont(theme.font(bold=True))
         header.addWidget(title)
         self.legend = {
-            "validation": _Key(self.tr("Validation"), "validation"),
-            "smoothed": _Key(self.tr("Smoothed"), "smoothed"),
-            "raw": _Key(self.tr("Raw"), "raw"),
+            "validation": ChartKey(self.tr("Validation"), "validation"),
+            "smoothed": ChartKey(self.tr("Smoothed"), "smoothed"),
+            "raw": ChartKey(self.tr("Raw"), "raw"),
         }
         for name, key in self.legend.items():
             key.toggled.connect(lambda on, name=name: self._show_line(name, on))
@@ -115,6 +104,14 @@ class LossChart(Card):
             model.updated.connect(self.refresh)
             model.reloaded.connect(self._start_over)
         self._start_over()
+
+    def set_other_runs(self, runs: Sequence[RunFacts]) -> None:
+        """The runs that can be laid over the shown one, newest first."""
+        self._others = list(runs)
+
+    def _other_runs(self) -> list[RunFacts]:
+        here = str(self._model.directory) if self._model is not None else ""
+        return [run for run in self._others if run.directory != here and run.step][:_OTHERS_LISTED]
 
     def refresh(self) -> None:
         """Draw what is new; nothing while hidden."""
@@ -166,6 +163,7 @@ class LossChart(Card):
         self.smooth.setText(self.tr("Smooth {0}").format(weight))
         if self._data is not None:
             self._data.set_smoothing(weight)
+        self.plots.overlays.set_smoothing(weight)
         self.plots.redraw()
 
     def set_axis(self, axis: XAxis) -> None:
@@ -173,6 +171,7 @@ class LossChart(Card):
         self._axis = axis
         if self._data is not None:
             self._data.axis = axis
+        self.plots.overlays.set_axis(axis)
         self.follow.setChecked(True)
         self.plots.back_to_live()
 
@@ -195,6 +194,7 @@ class LossChart(Card):
         norm.toggled.connect(lambda on: self._show_line("grad_norm", on))
         quarters = self._check(menu, self.tr("Validation by timestep"), self.plots.show_by_timestep)
         quarters.toggled.connect(lambda on: self._show_line("by_timestep", on))
+        self._add_others(menu.addMenu(self.tr("Lay another run over it")))
         menu.addSeparator()
         for words, suffix in (
             (self.tr("Save as PNG…"), ".png"), (self.tr("Save as SVG…"), ".svg"),
@@ -203,6 +203,19 @@ class LossChart(Card):
             action = menu.addAction(words)
             action.triggered.connect(lambda _=False, suffix=suffix: self._ask_export(suffix))
         menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
+
+    def _add_others(self, menu: QMenu) -> None:
+        shown = self.plots.overlays.names
+        for run in self._other_runs():
+            action = self._check(menu, run.name, run.directory in shown)
+            action.setToolTip(run.directory)
+            action.toggled.connect(partial(self.lay_over, run))
+        if menu.isEmpty():
+            menu.addAction(self.tr("No other runs yet")).setEnabled(False)
+
+    def lay_over(self, run: RunFacts, on: bool) -> None:
+        """Show or hide another run's curves over the shown one's."""
+        self.plots.overlays.show_run(Path(run.directory), run.name, on)
 
     def _check(self, menu: QMenu, words: str, on: bool) -> QAction:
         action = menu.addAction(words)
@@ -265,103 +278,3 @@ class LossChart(Card):
                 rows.append(("learning_rate", words, figure_words(float(values[index]))))
         rows.append(("text3", self.tr("Gradient norm"), figure_words(data.grad_norm[index])))
         self._readout.fill(self.tr("Step {0}").format(f"{step:,}"), rows)
-
-
-class _Key(QAbstractButton):
-    """A legend entry; a click hides or shows its line."""
-
-    def __init__(self, text: str, token: str) -> None:
-        super().__init__()
-        self._token = token
-        self.setText(text)
-        self.setCheckable(True)
-        self.setChecked(True)
-        self.setAccessibleName(text)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-
-    def sizeHint(self) -> QSize:
-        """From the text."""
-        self.setFont(theme.font(theme.SMALL))
-        return QSize(self.fontMetrics().horizontalAdvance(self.text()) + 22, 24)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """A diamond for validation, a line for the others; pale when hidden."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        middle = self.height() / 2
-        painter.setOpacity(1.0 if self.isChecked() else 0.4)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(theme.color(self._token))
-        if self._token == "validation":
-            r = 5.0
-            points = [QPointF(7, middle - r), QPointF(7 + r, middle), QPointF(7, middle + r)]
-            painter.drawPolygon(QPolygonF([*points, QPointF(7 - r, middle)]))
-        else:
-            painter.drawRoundedRect(QRectF(0, middle - 1.5, 14, 3), 1.5, 1.5)
-        painter.setPen(theme.color("text"))
-        painter.drawText(
-            QRectF(19, 0, self.width(), self.height()), Qt.AlignmentFlag.AlignVCenter, self.text()
-        )
-        if self.hasFocus():
-            painter.setOpacity(1)
-            painter.setPen(theme.color("accent"))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
-
-
-class _ReadOut(QWidget):
-    """The box beside the mouse: a step and the value of every line there."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.index: int | None = None
-        self._title = ""
-        self._rows: list[tuple[str, str, str]] = []
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.hide()
-
-    def fill(self, title: str, rows: list[tuple[str, str, str]]) -> None:
-        """Rows of token, name and value."""
-        self._title, self._rows = title, rows
-        self.setFont(theme.font(theme.SMALL))
-        line = self.fontMetrics().height() + 4
-        widest = max(self.fontMetrics().horizontalAdvance(name) for _, name, _ in rows)
-        self.resize(widest + 110, line * (len(rows) + 1) + 14)
-        self.update()
-
-    def place(self, mouse: QPointF) -> None:
-        """Beside the mouse, inside the chart."""
-        parent = self.parentWidget()
-        if parent is None:
-            return
-        x = mouse.x() + 14
-        if x + self.width() > parent.width():
-            x = mouse.x() - self.width() - 14
-        y = min(max(4.0, mouse.y() - 20), max(4.0, parent.height() - self.height() - 4))
-        self.move(round(x), round(y))
-        self.show()
-        self.raise_()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint the box."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(theme.color("field"))
-        painter.setBrush(theme.color("raised"))
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
-        line = self.fontMetrics().height() + 4
-        painter.setFont(theme.font(theme.SMALL, bold=True))
-        painter.setPen(theme.color("text"))
-        painter.drawText(QRectF(10, 6, self.width(), line), Qt.AlignmentFlag.AlignVCenter,
-                         self._title)  # fmt: skip
-        right = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
-        for number, (token, name, value) in enumerate(self._rows, 1):
-            y = 6 + number * line
-            painter.fillRect(QRectF(10, y + line / 2 - 1.5, 10, 3), QColor(theme.color(token)))
-            painter.setFont(theme.font(theme.SMALL))
-            painter.setPen(theme.color("text"))
-            spot = QRectF(27, y, self.width(), line)
-            painter.drawText(spot, Qt.AlignmentFlag.AlignVCenter, name)
-            painter.setFont(theme.font(theme.SMALL, bold=True))
-            painter.drawText(QRectF(0, y, self.width() - 10, line), right, value)

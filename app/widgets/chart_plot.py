@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QWidget
 from app import theme
 from app.chart_data import ChartData
 from app.widgets.chart_marks import ChartMarks, in_scale_of, line_pen
+from app.widgets.chart_overlays import ChartOverlays
 from app.words import figure_words
 
 _STRIP_PX = 74
@@ -112,6 +113,8 @@ class LossPlots(pg.GraphicsLayoutWidget):
         plot = self.loss_plot
         # Curve items: what they are given is thinned already, so that they need not think.
         self._raw, self._smoothed, self._validation = (_curve(plot, z) for z in range(3))
+        self.overlays = ChartOverlays(plot, self)
+        self.overlays.changed.connect(self.redraw)
         self._marks = ChartMarks(plot)
         self._marks.clicked.connect(self.mark_clicked)
         self._cross = [pg.InfiniteLine(angle=90, movable=False) for _ in range(3)]
@@ -147,6 +150,7 @@ class LossPlots(pg.GraphicsLayoutWidget):
         self._draw_validation(data)
         self._draw_strips(data, low, high, self._points())
         self._marks.draw(data, self.log, self.show_validation, self.show_smoothed)
+        self.overlays.draw(self.log, low, high, self._points())
 
     def redraw_soon(self) -> None:
         """Draw the training loss now, and what changes slowly within half a second."""
@@ -180,7 +184,7 @@ class LossPlots(pg.GraphicsLayoutWidget):
         return max(200, int(self.width() * _LINE_POINTS))
 
     def _follow_run(self, data: ChartData) -> None:
-        low, high = data.y_range(self.log)
+        low, high = self.overlays.widen(*data.y_range(self.log), self.log)
         if self.log:
             low, high = math.log10(max(low, 1e-12)), math.log10(max(high, 1e-12))
         box = self.loss_plot.getViewBox()
@@ -291,6 +295,7 @@ class LossPlots(pg.GraphicsLayoutWidget):
         ):  # fmt: skip
             item.setPen(line_pen(theme.color(name, 0.5 if name == "raw" else 1.0), width[name]))
         self._marks.restyle()
+        self.overlays.restyle()
         self._norm.setPen(line_pen(theme.color("text3"), 1.0))
         for line in self._cross:
             line.setPen(line_pen(QColor(tokens.field), 1.0))

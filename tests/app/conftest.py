@@ -10,8 +10,11 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from app.main import make_window
+from app.runs import RunController
 from app.theme import switch
+from app.training_views import TrainingViews
 from app.window import MainWindow
+from tests.app.run_support import fake
 
 
 @pytest.fixture
@@ -33,3 +36,12 @@ def window(qtbot: QtBot, home: Path) -> Iterator[MainWindow]:
     yield made
     made.session.save_if_waiting()
     switch().apply("light", 100)
+
+
+@pytest.fixture
+def views(qtbot: QtBot, tmp_path: Path) -> TrainingViews:
+    made = TrainingViews(RunController(tmp_path / "state", fake("train")))
+    for _, _, page in made.pages:
+        qtbot.addWidget(page)
+    qtbot.addWidget(made.panel)
+    return made
