@@ -99,10 +99,10 @@ def check_whole_run(run: WholeRun) -> None:
 
 
 @torch.no_grad()
-def draw_again(run: WholeRun) -> np.ndarray:
+def draw_again(run: WholeRun, dtype: torch.dtype = torch.float32) -> np.ndarray:
     """Load the base model anew, put the saved adapter on it and draw the first prompt."""
     job = run.job
-    model = load(Loading(job.model.architecture, job.model, torch.device("cpu"), torch.float32))
+    model = load(Loading(job.model.architecture, job.model, torch.device("cpu"), dtype))
     handle = attach_file(model.architecture, model.components, run.adapter)
     assert handle.unused == ()
     preview = resolve_prompts(job.samples)[0]
