@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from engine.schema.architectures import ARCHITECTURES, UNET, Architecture
+from engine.schema.flow_rules import broken_sizes, broken_text_dropout
 from engine.schema.job import Job
 from engine.schema.optimizer import text_encoder_rate
 from engine.schema.optimizers import FURTHER, NAMED, kind_of
@@ -29,6 +30,8 @@ def broken_rules(job: Job) -> Iterator[Problem]:
     yield from _schedule(job)
     yield from _dataset(job)
     yield from _objective(job)
+    yield from broken_sizes(job, architecture)
+    yield from broken_text_dropout(job, architecture)
     yield from _output(job)
 
 
