@@ -27,7 +27,7 @@ from engine.plan.model_names import (
     verdict_of,
 )
 from engine.plan.pickle_names import read_pickle_names
-from engine.plan.sites import NAME_READERS, READERS, SHAPES, ModelShape
+from engine.plan.sites import NAME_READERS, READERS, SHAPES, VARIANTS, ModelShape
 from engine.plan.sites.sd import SdShape, sd_shape
 from engine.schema.architectures import ARCHITECTURES, UNET
 from engine.schema.model import Model
@@ -245,7 +245,8 @@ def _transformer_folder(facts: ModelFacts, config: dict[str, Any]) -> ModelFacts
         shape = READERS[architecture](_configs_by_role(facts.path))
     except (KeyError, TypeError, ValueError) as error:
         return replace(told, refusal=f"{facts.path.name}: {error}.")
-    return replace(told, shape=shape)
+    variant = VARIANTS[type(shape)](shape) if type(shape) in VARIANTS else told.variant
+    return replace(told, shape=shape, variant=variant)
 
 
 def _configs_by_role(folder: Path, denoiser: str = "transformer") -> dict[str, dict[str, Any]]:

@@ -37,7 +37,14 @@ from engine.plan.sites.lumina2 import (
 )
 from engine.plan.sites.sd import SD1, SD2, SdShape, sd_sites
 from engine.plan.sites.sd3 import sd3_sites
-from engine.plan.sites.sd3_shape import SD3_MEDIUM, Sd3Shape, sd3_shape, sd3_shape_of_names
+from engine.plan.sites.flux import variant_of as flux_variant
+from engine.plan.sites.sd3_shape import (
+    SD3_MEDIUM,
+    Sd3Shape,
+    sd3_shape,
+    sd3_shape_of_names,
+    sd3_variant,
+)
 from engine.plan.sites.sdxl import (
     SDXL,
     SdxlShape,
@@ -93,6 +100,12 @@ NAME_READERS: dict[str, Callable[[Mapping[str, tuple[int, ...]]], ModelShape | N
     "anima": anima_shape_of_names,
 }
 """Architecture → what reads its shape off the tensors of a checkpoint, None if one is missing."""
+
+VARIANTS: dict[type, Callable[[Any], str]] = {
+    FluxShape: flux_variant,
+    Sd3Shape: sd3_variant,
+}
+"""The kind of shape → what tells its variant, where there is more than one."""
 
 
 @lru_cache(maxsize=16)
