@@ -252,7 +252,14 @@ ARCHITECTURES: dict[str, Architecture] = {
             latent_channels=64,
             latent_scale=32,
             block_counts={"train_double_block_indices": 20, "train_single_block_indices": 40},
-            defaults=_at(1024) | _CALM | {"objective.flow_shift": 5.0},
+            defaults=_at(1024)
+            | _CALM
+            | {
+                "objective.timestep_sampling": "sigma",
+                "objective.flow_shift": 5.0,
+                "samples.steps": 25,
+                "samples.cfg": 3.5,
+            },
         ),
         Architecture(
             id="anima",
