@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
+from engine.schema.architectures import ARCHITECTURES
 from engine.schema.job import Job
 from engine.schema.optimizers import kind_of
 from engine.schema.problem import Problem
+
+MOST_SHIFTED = 1536
+"""Pixels of a side up to which the shift by size is reasonable: it is 7.5 there, 25 at 2048."""
 
 
 def advise(job: Job) -> Iterator[Problem]:
@@ -48,6 +53,8 @@ def advise(job: Job) -> Iterator[Problem]:
             "objective.min_snr_gamma",
             f"{' and '.join(weightings)} multiply each other; one of them is usual.",
         )
+    if ARCHITECTURES[job.model.architecture].flow:
+        yield from _on_levels(job)
     if training.epochs and training.steps:
         yield _warn("training.steps", "Epochs are given too, and decide; steps are not used.",
                     (("training.steps", None),), "Clear steps")  # fmt: skip
@@ -67,6 +74,28 @@ def advise(job: Job) -> Iterator[Problem]:
         yield _warn("model.vae_precision", "Some VAEs overflow in fp16 and give black pictures.")
     if job.samples.enabled and not job.samples.prompts:
         yield _warn("samples.prompts", "No prompts yet, so there will be no previews.")
+
+
+def _on_levels(job: Job) -> Iterator[Problem]:
+    """Noise levels of a flow model (spec: training-dit 1.1)."""
+    objective, scale = job.objective, ARCHITECTURES[job.model.architecture].latent_scale
+    sides = [[int(side) for side in re.findall(r"\d+", size)] for size in job.dataset.resolution]
+    pixels = max((side[0] * side[-1] for side in sides if side), default=0)
+    by_size = objective.timestep_sampling in ("flux_shift", "nextdit_shift")
+    if by_size and pixels > MOST_SHIFTED**2 and scale == 8:
+        yield _warn(
+            "objective.timestep_sampling",
+            f"Above {MOST_SHIFTED} pixels a side the shift by size leaves little but pure noise to "
+            "learn from. A shift of 3 to 6 by number is safer there.",
+            (("objective.timestep_sampling", "shift"),), "Shift by number",
+        )  # fmt: skip
+    if objective.weighting in ("logit_normal", "mode") and objective.timestep_sampling != "sigma":
+        yield _warn(
+            "objective.weighting",
+            f"The weighting {objective.weighting} says which noise levels are drawn, and acts only "
+            "with the sampling 'by the weighting, shifted'.",
+            (("objective.timestep_sampling", "sigma"),), "Choose that sampling",
+        )  # fmt: skip
 
 
 def _warn(
