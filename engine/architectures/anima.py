@@ -267,7 +267,7 @@ class AnimaModel:
         """
         self.denoiser.enable_gradient_checkpointing()
         self.conditioner.enable_gradient_checkpointing()
-        self.encoders.text_encoder.gradient_checkpointing_enable({"use_reentrant": False})
+        self.encoders.text_encoder.activation_checkpointing_enable()
         self.encoders.text_encoder.train()
 
     def attention_context(self) -> AbstractContextManager[object]:

@@ -230,7 +230,7 @@ class Lumina2Model:
         Its dropouts are 0, so that train mode changes nothing else.
         """
         self.denoiser.enable_gradient_checkpointing()
-        self.text_encoder.gradient_checkpointing_enable({"use_reentrant": False})
+        self.text_encoder.activation_checkpointing_enable()
         self.text_encoder.train()
 
     def attention_context(self) -> AbstractContextManager[object]:
