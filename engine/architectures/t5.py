@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -82,19 +83,29 @@ def load_t5_tokenizer(chosen: str | None, source: Path, part: str) -> Any:
     Raises:
         ModelProblem: if the job's folder holds no tokenizer.
     """
-    from transformers import AutoTokenizer
-
     folder = Path(chosen).expanduser() if chosen else source / part
     if not chosen and not folder.is_dir():
-        folder = T5_TOKENIZER
+        return _shipped_tokenizer()
     try:
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        return _tokenizer_in(folder)
     except (OSError, ValueError) as error:
         raise ModelProblem(
             f"{folder} holds no tokenizer: {str(error).splitlines()[0]}",
             "Leave T5 tokenizer empty to use the usual one.",
             "model.tokenizer_2",
         ) from None
+
+
+@lru_cache(maxsize=1)
+def _shipped_tokenizer() -> Any:
+    """Read once in a process: it takes a second, and nothing changes it."""
+    return _tokenizer_in(T5_TOKENIZER)
+
+
+def _tokenizer_in(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
 
 
 def encode_t5(
