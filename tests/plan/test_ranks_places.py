@@ -17,6 +17,8 @@ from engine.plan.summary import summarize
 from engine.schema.architectures import ARCHITECTURES
 from engine.schema.check import check
 from engine.schema.network import Network
+from engine.schema.network_places import NetworkPlaces
+from engine.schema.options import option_at
 from engine.schema.problem import OptionError
 
 SMALL = FluxShape(width=64, double=3, single=2)
@@ -237,3 +239,39 @@ def test_a_plan_tells_what_the_model_at_hand_does_not_have() -> None:
         "Rank by pattern: 'double_block_0' is in no layer's name.",
     ]
     assert list(place_notes(Network(), sites_of("flux"), "flux")) == []
+
+
+SOMETHING: dict[str, Any] = {
+    "in_dims": [3] * 5, "emb_dims": [3] * 6, "embedder_dims": [3] * 3,
+    "train_t5xxl": True, "train_llm_adapter": True,
+    "exclude_patterns": "mlp|proj", "include_patterns": "embed|_in|modulation|resnets|te3",
+    "network_reg_dims": "0=3", "network_reg_lrs": "0=3",
+    "train_block_indices": "0", "train_double_block_indices": "0",
+    "train_single_block_indices": "0",
+}  # fmt: skip
+"""A value that is not the default; every other option of places is a rank or an alpha."""
+
+ELSEWHERE = ("kind", "train")
+"""Tested elsewhere: the kind is no place."""
+
+PLACES = [
+    (architecture.id, name)
+    for architecture in ARCHITECTURES.values()
+    for name in NetworkPlaces.model_fields
+    if name not in ELSEWHERE and option_at(f"network.{name}").applies(architecture.id)
+]
+
+
+@pytest.mark.parametrize(("architecture", "name"), PLACES)
+def test_every_option_of_an_architecture_does_something(architecture: str, name: str) -> None:
+    option = option_at(f"network.{name}")
+    values: list[Any] = [SOMETHING.get(name, 3)]
+    if option.hints.blocks:
+        values = [[3] * len(ARCHITECTURES[architecture].blocks)]
+    elif option.kind == "choice":
+        values = [choice for choice in option.choices_of(architecture) if choice != option.default]
+    whole = {"train": "both"} | ({"conv_dim": 5} if "alpha" in name and "conv" in name else {})
+    before = by_name(architecture, **whole)
+    for value in values:
+        nothing = architecture == "hunyuan_image" and name == "include_patterns"  # all are in
+        assert (by_name(architecture, **{**whole, name: value}) == before) == nothing, value
