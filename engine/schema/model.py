@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.schema.architectures import ARCHITECTURES, FLOW, LUMINA_SYSTEM_PROMPTS, SD, UNET
+from engine.schema.architectures import ARCHITECTURES, FLOW, LUMINA_SYSTEM_PROMPTS, UNET
 from engine.schema.field import option
 from engine.schema.table import Table
 
@@ -161,12 +161,13 @@ class Model(Table):
     clip_skip: int | None = option(
         None,
         "Clip skip",
-        "Which layer of the text encoder is used, counted from the end. Many anime models were "
-        "trained with 2. Use the same number in your viewer.",
+        "Which layer of the text encoder is used, counted from the end. Many anime models of SD "
+        "1.x were trained with 2. SDXL always was: it takes 2 without this. Use the same number in "
+        "your viewer.",
         ge=1,
         le=12,
-        empty="off",
-        applies_to=SD,
+        empty="as the model was trained",
+        applies_to=UNET,
     )
     max_tokens: int = option(
         75,
@@ -185,11 +186,11 @@ class Model(Table):
         "How many tokens of a caption T5 reads; longer ones are cut, shorter ones padded, and the "
         "padding counts as text. Use the same number in your viewer.",
         ge=8,
-        le=512,
+        le=4096,
         unit="tokens",
-        empty="as the model was trained: FLUX.1-dev 512, schnell and SD3 256",
+        empty="the model's: FLUX.1-dev 512, schnell and SD3 256, Anima as Caption length",
         aliases=("t5xxl_max_token_length", "t5_max_token_length"),
-        applies_to=("flux", "sd3"),
+        applies_to=("flux", "sd3", "anima"),
     )
     t5_attention_mask: bool = option(
         False,
