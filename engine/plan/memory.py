@@ -89,7 +89,7 @@ def estimate(
     text_weight = WEIGHT_BYTES[precision if text_weight == "auto" else text_weight]
     own = BYTES[job.training.adapter_precision]
     parts = [
-        _same("picture model", int(_totals(sites).denoiser * weight)),
+        *_picture_model(job, sites, weight),
         _text_encoder(job, facts, sites, text_weight),
         *_vae(job, facts, largest),
         _same("adapters", trained * own),
@@ -123,6 +123,7 @@ class _Totals:
     transformer: int  # tokens times channels of all transformers of a U-Net
     layers: int  # tokens times inputs and outputs of all layers in blocks, without a U-Net
     resnet: int  # the same of what resnets' convolutions read
+    blocks: tuple[int, ...]  # numbers in each block of the denoiser, in the order they are run
 
 
 _KNOWN: dict[int, tuple[Sequence[Site], _Totals]] = {}
@@ -134,9 +135,13 @@ def _totals(sites: Sequence[Site]) -> _Totals:
     if known is not None and known[0] is sites:
         return known[1]
     weights = {"denoiser": 0, "text_encoder": 0}
+    blocks: dict[int, int] = {}
     for site in sites:
         part = "denoiser" if site.component == "denoiser" else "text_encoder"
-        weights[part] += site.rows * site.columns * math.prod(site.kernel)
+        numbers = site.rows * site.columns * math.prod(site.kernel)
+        weights[part] += numbers
+        if part == "denoiser" and site.block is not None:
+            blocks[site.block] = blocks.get(site.block, 0) + numbers
     totals = _Totals(
         **weights,
         transformer=sum(s.tokens * s.rows for s in sites if s.name.endswith("_proj_in")),
@@ -146,11 +151,23 @@ def _totals(sites: Sequence[Site]) -> _Totals:
             if s.component == "denoiser" and s.tokens > 1
         ),
         resnet=sum(s.tokens * s.columns for s in sites if s.family == "resnet_conv"),
+        blocks=tuple(blocks[number] for number in sorted(blocks)),
     )
     if len(_KNOWN) > 8:
         _KNOWN.clear()
     _KNOWN[id(sites)] = sites, totals
     return totals
+
+
+def _picture_model(job: Job, sites: Sequence[Site], weight: float) -> list[MemoryPart]:
+    """What of it stays on the card; of the blocks that wait elsewhere, two come at a time."""
+    totals = _totals(sites)
+    count = job.training.blocks_to_swap or 0
+    away = totals.blocks[len(totals.blocks) - count :] if count else ()
+    return [
+        _same("picture model", int((totals.denoiser - sum(away)) * weight)),
+        _same("blocks on their way", int(2 * max(away, default=0) * weight), "training"),
+    ]
 
 
 def _text_encoder(

@@ -126,3 +126,15 @@ def test_wrong_lr_weights_do_not_hide_the_rest() -> None:
     """A word that is no shape is told at its field; the plan still has numbers."""
     spec = Job.model_validate({"network": {"down_lr_weight": "sin"}})
     assert summarize(spec).modules == 264
+
+
+def test_blocks_that_wait_elsewhere_are_not_counted() -> None:
+    """HunyuanImage: 40 single blocks of 193 million numbers each, of which two are on their way."""
+    data = {"model": {"architecture": "hunyuan_image", "weights": "bf16"}}
+    whole = {p.name: p.high for p in summarize(Job.model_validate(data)).memory.parts}
+    swapping = Job.model_validate(data | {"training": {"blocks_to_swap": 40}})
+    parts = {p.name: p.high for p in summarize(swapping).memory.parts}
+    block = parts["blocks on their way"] / 2
+    assert block == pytest.approx(2 * 193e6, rel=0.02)
+    assert whole["picture model"] - parts["picture model"] == pytest.approx(40 * block)
+    assert "blocks on their way" not in whole
