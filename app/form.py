@@ -395,4 +395,3 @@ class Form(QScrollArea):
         self._asked_group = name
         self.scroll_to_group(name)
         self.group_changed.emit(name)
-

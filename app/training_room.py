@@ -97,9 +97,10 @@ class TrainingRoom(QObject):
         self.dataset.trouble.connect(say_trouble)
         self.plan_page.field_asked.connect(window.form.focus_field)
         views.page_asked.connect(self._show_page)
-        views.field_asked.connect(window.form.focus_field)
-        views.change_asked.connect(window.document.set)
-        views.job_asked.connect(self.files.take_job)
+        views.panel.field_asked.connect(window.form.focus_field)
+        views.panel.change_asked.connect(window.document.set)
+        for asker in (views.panel, views.list):
+            asker.job_asked.connect(self.files.take_job)
         views.trouble.connect(say_trouble)
         for signal in (runs.queue_changed, runs.run_started, runs.run_ended):
             signal.connect(self._on_runs)

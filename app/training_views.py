@@ -22,14 +22,10 @@ class TrainingViews(QObject):
 
     Signals:
         page_asked: a page is to come to the front, by its key.
-        field_asked, change_asked, job_asked: as of RunPanel; for the form.
         trouble: a sentence for a notice.
     """
 
     page_asked = Signal(str)
-    field_asked = Signal(str)
-    change_asked = Signal(str, object)
-    job_asked = Signal(object)
     trouble = Signal(str)
 
     def __init__(self, runs: RunController, parent: QObject | None = None) -> None:
@@ -63,15 +59,11 @@ class TrainingViews(QObject):
         runs.runs_changed.connect(self._on_runs_changed)
         runs.trouble.connect(self.trouble)
         panel.page_asked.connect(self._on_page_asked)
-        panel.field_asked.connect(self.field_asked)
-        panel.change_asked.connect(self.change_asked)
-        panel.job_asked.connect(self.job_asked)
         progress.compare_asked.connect(lambda: self._on_page_asked("samples"))
         progress.log_asked.connect(lambda: self.page_asked.emit("log"))
         progress.picture_asked.connect(self._on_picture_asked)
         progress.step_asked.connect(self._on_step_asked)
         self.list.run_opened.connect(lambda: self.page_asked.emit("progress"))
-        self.list.job_asked.connect(self.job_asked)
         for source in (panel, progress, self.samples, self.log, self.list):
             source.trouble.connect(self.trouble)
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QFontMetrics,
     QHelpEvent,
-    QKeyEvent,
-    QMouseEvent,
     QPainter,
     QPaintEvent,
     QPen,
@@ -18,6 +16,7 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.icons import draw_icon
 from app.theme import SMALL, TICK, color, control_height, font
+from app.widgets.chooser import Chooser
 
 WIDE, NARROW = 136, 48
 
@@ -32,23 +31,13 @@ class _Row:
     warnings: int = 0
 
 
-class Rail(QWidget):
-    """A column of group names, or of their icons alone.
-
-    Signals:
-        chosen: key of the group chosen by the person.
-    """
-
-    chosen = Signal(str)
+class Rail(Chooser):
+    """A column of group names, or of their icons alone."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(Qt.Key.Key_Up, Qt.Key.Key_Down, parent)
         self._rows: list[_Row] = []
-        self._current = ""
-        self._hovered = -1
         self._narrow = False
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding)
         self.setAccessibleName(self.tr("Groups of options"))
 
@@ -57,24 +46,16 @@ class Rail(QWidget):
         self._rows.append(_Row(key, title, icon))
         self._current = self._current or key
 
-    def set_current(self, key: str) -> None:
-        """Mark the group in view."""
-        if key != self._current:
-            self._current = key
-            self._say()
-            self.update()
-
-    @property
-    def current(self) -> str:
-        """The marked group."""
-        return self._current
+    def keys(self) -> list[str]:
+        """The groups in order."""
+        return [row.key for row in self._rows]
 
     def set_counts(self, key: str, changed: int, errors: int, warnings: int) -> None:
         """Show a group's counts."""
         for row in self._rows:
             if row.key == key:
                 row.changed, row.errors, row.warnings = changed, errors, warnings
-        self._say()
+        self.describe()
         self.update()
 
     def set_narrow(self, narrow: bool) -> None:
@@ -89,7 +70,8 @@ class Rail(QWidget):
         """Whether only icons are shown."""
         return self._narrow
 
-    def _say(self) -> None:
+    def describe(self) -> None:
+        """Tell screen readers the chosen group and its counts."""
         for row in self._rows:
             if row.key == self._current:
                 self.setAccessibleDescription(self._words(row))
@@ -110,43 +92,15 @@ class Rail(QWidget):
     def _rect(self, index: int) -> QRectF:
         return QRectF(8, 12 + index * self._pitch(), self.width() - 16, self._pitch() - 4)
 
-    def _at(self, y: float) -> int:
-        index = int((y - 12) // self._pitch())
+    def place_at(self, point: QPointF) -> int:
+        """The group at a height."""
+        index = int((point.y() - 12) // self._pitch())
         return index if 0 <= index < len(self._rows) else -1
-
-    def _choose(self, index: int) -> None:
-        if 0 <= index < len(self._rows):
-            self.set_current(self._rows[index].key)
-            self.chosen.emit(self._current)
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Choose the group under the mouse."""
-        self._choose(self._at(event.position().y()))
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Follow the mouse for the hover color."""
-        self._hovered = self._at(event.position().y())
-        self.update()
-
-    def leaveEvent(self, event: QEvent) -> None:
-        """Forget the hovered group."""
-        self._hovered = -1
-        self.update()
-        super().leaveEvent(event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Up and down move."""
-        move = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(Qt.Key(event.key()))
-        keys = [row.key for row in self._rows]
-        if move is None or event.modifiers() & Qt.KeyboardModifier.AltModifier or not keys:
-            super().keyPressEvent(event)
-            return
-        self._choose(keys.index(self._current) + move)
 
     def event(self, event: QEvent) -> bool:
         """Name the group under the mouse, needed where only its icon is seen."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
-            index = self._at(event.pos().y())
+            index = self.place_at(QPointF(event.pos()))
             words = self._words(self._rows[index]) if index >= 0 else ""
             QToolTip.showText(event.globalPos(), words, self)
             return True

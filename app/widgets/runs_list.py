@@ -50,12 +50,37 @@ _STATUS_ICONS = {
 }  # fmt: skip
 
 
-class RunsModel(QAbstractListModel):
-    """Rows of RunFacts."""
+class _Rows(QAbstractListModel):
+    """Rows of items; `_words` says what screen readers and tooltips tell of one."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._rows: list[RunFacts] = []
+        self._rows: list[Any] = []
+
+    def rowCount(self, parent: Index | None = None) -> int:
+        """Items."""
+        return 0 if parent is not None and parent.isValid() else len(self._rows)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """The item, and its words."""
+        if not index.isValid():
+            return None
+        item = self._rows[index.row()]
+        if role == _ITEM:
+            return item
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+            return self._words(item, index.row())
+        return self._tip(item) if role == Qt.ItemDataRole.ToolTipRole else None
+
+    def _words(self, item: Any, row: int) -> str:
+        return str(item)
+
+    def _tip(self, _item: Any) -> str | None:
+        return None
+
+
+class RunsModel(_Rows):
+    """Rows of RunFacts."""
 
     def set_rows(self, rows: Sequence[RunFacts]) -> None:
         """Show these runs; the list is reset only when other runs, or another order, came."""
@@ -69,25 +94,14 @@ class RunsModel(QAbstractListModel):
         self._rows = list(rows)
         self.endResetModel()
 
-    def rowCount(self, parent: Index | None = None) -> int:
-        """Runs."""
-        return 0 if parent is not None and parent.isValid() else len(self._rows)
+    def _words(self, item: RunFacts, row: int) -> str:
+        return f"{item.name}, {status_words(item)}"
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """The facts, and their words for screen readers."""
-        if not index.isValid():
-            return None
-        run = self._rows[index.row()]
-        if role == _ITEM:
-            return run
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return f"{run.name}, {status_words(run)}"
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{run.directory}\n{run.message}".strip()
-        return None
+    def _tip(self, item: RunFacts) -> str:
+        return f"{item.directory}\n{item.message}".strip()
 
 
-class QueueModel(QAbstractListModel):
+class QueueModel(_Rows):
     """Rows of QueueItem; dropping one elsewhere asks for the new order.
 
     Signals:
@@ -96,30 +110,14 @@ class QueueModel(QAbstractListModel):
 
     moved = Signal(str, int)
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._rows: list[QueueItem] = []
-
     def set_rows(self, rows: Sequence[QueueItem]) -> None:
         """Show these items."""
         self.beginResetModel()
         self._rows = list(rows)
         self.endResetModel()
 
-    def rowCount(self, parent: Index | None = None) -> int:
-        """Items."""
-        return 0 if parent is not None and parent.isValid() else len(self._rows)
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """The item, and its words for screen readers."""
-        if not index.isValid():
-            return None
-        item = self._rows[index.row()]
-        if role == _ITEM:
-            return item
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return self.tr("{0}, place {1} in the queue").format(item.name, index.row() + 1)
-        return None
+    def _words(self, item: QueueItem, row: int) -> str:
+        return self.tr("{0}, place {1} in the queue").format(item.name, row + 1)
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         """Items can be dragged; they are dropped between others."""

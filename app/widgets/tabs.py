@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.theme import color, font
+from app.widgets.chooser import Chooser
 
 
 @dataclass
@@ -18,24 +19,14 @@ class _Tab:
     count: str = ""
 
 
-class TabRow(QWidget):
-    """Tabs by key. Left and right move between them.
-
-    Signals:
-        chosen: the key of the tab chosen by the person.
-    """
-
-    chosen = Signal(str)
+class TabRow(Chooser):
+    """Tabs by key. Left and right move between them."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(Qt.Key.Key_Left, Qt.Key.Key_Right, parent)
         self._tabs: list[_Tab] = []
-        self._current = ""
-        self._hovered = -1
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._name()
+        self.describe()
 
     def add_tab(self, key: str, title: str) -> None:
         """Add a tab at the end."""
@@ -59,19 +50,8 @@ class TabRow(QWidget):
         """The word on a tab."""
         return next(tab.title for tab in self._tabs if tab.key == key)
 
-    @property
-    def current(self) -> str:
-        """The key of the chosen tab."""
-        return self._current
-
-    def set_current(self, key: str) -> None:
-        """Choose a tab without a signal."""
-        if key != self._current:
-            self._current = key
-            self._name()
-            self.update()
-
-    def _name(self) -> None:
+    def describe(self) -> None:
+        """Tell screen readers which page is seen."""
         titles = {tab.key: tab.title for tab in self._tabs}
         self.setAccessibleName(f"{self.tr('Page')}: {titles.get(self._current, '')}")
 
@@ -87,39 +67,12 @@ class TabRow(QWidget):
             x += width + gap
         return rects
 
-    def _at(self, x: float) -> int:
+    def place_at(self, point: QPointF) -> int:
+        """The tab at a point, with half the gap at each side."""
         for i, rect in enumerate(self._rects()):
-            if rect.left() - 10 <= x <= rect.right() + 10:
+            if rect.left() - 10 <= point.x() <= rect.right() + 10:
                 return i
         return -1
-
-    def _choose(self, index: int) -> None:
-        if 0 <= index < len(self._tabs) and self._tabs[index].key != self._current:
-            self.set_current(self._tabs[index].key)
-            self.chosen.emit(self._current)
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Choose the tab under the mouse."""
-        self._choose(self._at(event.position().x()))
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Follow the mouse for the hover color."""
-        self._hovered = self._at(event.position().x())
-        self.update()
-
-    def leaveEvent(self, event: QEvent) -> None:
-        """Forget the hovered tab."""
-        self._hovered = -1
-        self.update()
-        super().leaveEvent(event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Left and right move."""
-        move = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(Qt.Key(event.key()))
-        if move is None:
-            super().keyPressEvent(event)
-            return
-        self._choose(self.keys().index(self._current) + move)
 
     def sizeHint(self) -> QSize:
         """48 high at the usual text size."""

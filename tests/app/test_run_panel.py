@@ -57,7 +57,7 @@ def test_a_failure_is_told_in_words_and_mended(qtbot, tmp_path):
     assert banner.title.text() == "The GPU ran out of memory at step 6."
     assert banner.safe.text() == "The curve and the file of step 4 are safe."
     assert banner.main.accessibleName() == "Apply and resume from step 4"
-    with qtbot.waitSignal(views.field_asked) as signal:
+    with qtbot.waitSignal(views.panel.field_asked) as signal:
         banner.show_field.click()
     assert signal.args == ["training.batch_size"]
     banner.copy.click()
