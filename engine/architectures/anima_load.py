@@ -29,7 +29,7 @@ from engine.architectures.component_source import (
     source_of,
 )
 from engine.architectures.folder import load_part
-from engine.architectures.language_model import QWEN3, load_language_model
+from engine.architectures.language_model import QWEN3, load_language_model, require_language_model
 from engine.architectures.loader_steps import (
     VAE_DTYPES,
     merge_adapters,
@@ -158,13 +158,14 @@ def _require_fit(shape: AnimaShape, target: int) -> None:
 
 def _encoders(base: Source, loading: Loading) -> AnimaEncoders:
     model = loading.model
+    text = source_of("text_encoder", base, loading)
+    require_language_model(QWEN3, text)
     own = base.path / "tokenizer"
     folder = own if base.checkpoint is None and own.is_dir() else None
     if model.tokenizer:
         folder = source_of("tokenizer", base, loading).path
     tokenizer = load_qwen_tokenizer(folder)
     t5_tokenizer = load_t5_tokenizer(model.tokenizer_2, base.path, "t5_tokenizer")
-    text = source_of("text_encoder", base, loading)
     encoder = load_language_model(QWEN3, text, text_encoder_dtype(loading))
     return AnimaEncoders(encoder, tokenizer, t5_tokenizer)
 

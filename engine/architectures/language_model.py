@@ -79,6 +79,26 @@ QWEN3 = Kind(
 )
 
 
+def require_language_model(kind: Kind, source: Source) -> None:
+    """Look without loading whether the right model is there.
+
+    Raises:
+        ModelProblem: if it is not, or another one is.
+    """
+    if source.checkpoint is not None:
+        _names(kind, source.checkpoint, alone=not source.is_base)
+        return
+    folder = _folder_of(source)
+    path = folder / "config.json"
+    if not path.is_file():
+        words = f"{folder.name} holds no text encoder, and the job names none."
+        raise ModelProblem(words, kind.mend, FIELD)
+    found = json.loads(path.read_text("utf-8")).get("model_type")
+    if found != kind.type:
+        words = f"The text encoder in {folder.name} is {found}, not {kind.label}."
+        raise ModelProblem(words, kind.mend, FIELD)
+
+
 def load_language_model(kind: Kind, source: Source, dtype: torch.dtype) -> Any:
     """Load the model in eval mode, without the layer that would give words.
 
@@ -90,24 +110,20 @@ def load_language_model(kind: Kind, source: Source, dtype: torch.dtype) -> Any:
     Raises:
         ModelProblem: if it is not there, broken, or another model.
     """
+    require_language_model(kind, source)
     if source.checkpoint is not None:
         return _from_file(kind, source.checkpoint, dtype, alone=not source.is_base)
+    return _from_folder(kind, _folder_of(source), dtype)
+
+
+def _folder_of(source: Source) -> Path:
     inner = source.path / PART
-    return _from_folder(kind, inner if inner.is_dir() else source.path, dtype)
+    return inner if inner.is_dir() else source.path
 
 
 def _from_folder(kind: Kind, folder: Path, dtype: torch.dtype) -> Any:
     import transformers
 
-    path = folder / "config.json"
-    if not path.is_file():
-        words = f"{folder.name} holds no text encoder, and the job names none."
-        raise ModelProblem(words, kind.mend, FIELD)
-    found = json.loads(path.read_text("utf-8")).get("model_type")
-    if found != kind.type:
-        raise ModelProblem(
-            f"The text encoder in {folder.name} is {found}, not {kind.label}.", kind.mend, FIELD
-        )
     try:
         model, info = getattr(transformers, kind.classes[1]).from_pretrained(
             str(folder), dtype=dtype, local_files_only=True, output_loading_info=True,

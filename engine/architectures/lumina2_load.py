@@ -23,7 +23,7 @@ from engine.architectures.component_source import (
 )
 from engine.architectures.folder import load_part
 from engine.architectures.gemma_tokenizer import load_gemma_tokenizer
-from engine.architectures.language_model import GEMMA2, load_language_model
+from engine.architectures.language_model import GEMMA2, load_language_model, require_language_model
 from engine.architectures.loader_steps import (
     load_job_vae,
     merge_adapters,
@@ -64,6 +64,7 @@ def load(loading: Loading) -> Lumina2Model:
 
     report("Loading Gemma 2", 0, PARTS)
     text = source_of("text_encoder", base, loading)
+    require_language_model(GEMMA2, text)
     tokenizer = _tokenizer(base, text, loading)
     text_encoder = load_language_model(GEMMA2, text, text_encoder_dtype(loading))
     place_text_encoder(text_encoder, loading)
