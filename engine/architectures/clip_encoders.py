@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from diffusers.loaders import single_file_utils
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from engine.architectures.architecture import ModelProblem
@@ -266,8 +266,11 @@ def _fitted_config(kind: ClipKind, state: Mapping[str, Tensor]) -> CLIPTextConfi
 
 
 def _make_identity(model: Any) -> None:
-    with torch.no_grad():
-        model.text_projection.weight.copy_(torch.eye(model.config.hidden_size))
+    """Give an encoder that was saved without a projection one that changes nothing."""
+    width, weight = model.config.hidden_size, model.text_projection.weight
+    model.text_projection = nn.Linear(width, width, bias=False, dtype=weight.dtype)
+    nn.init.eye_(model.text_projection.weight)
+    model.config.projection_dim = width
 
 
 # Messages
