@@ -270,7 +270,9 @@ def test_every_option_of_an_architecture_does_something(architecture: str, name:
         values = [[3] * len(ARCHITECTURES[architecture].blocks)]
     elif option.kind == "choice":
         values = [choice for choice in option.choices_of(architecture) if choice != option.default]
-    whole = {"train": "both"} | ({"conv_dim": 5} if "alpha" in name and "conv" in name else {})
+    whole: dict[str, Any] = {"train": "both"} | (
+        {"conv_dim": 5} if "alpha" in name and "conv" in name else {}
+    )
     before = by_name(architecture, **whole)
     for value in values:
         nothing = architecture == "hunyuan_image" and name == "include_patterns"  # all are in
