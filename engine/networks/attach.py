@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from engine.networks.adapter import Adapter
-from engine.networks.factors import Factors, fit_shape, load_into
+from engine.networks.factors import Factors, fit_shape, load_into, load_norm
 from engine.networks.file import AdapterFile, read
-from engine.networks.layouts import spellings
-from engine.networks.network import Network
+from engine.networks.layouts import FURTHER_KINDS, spellings
+from engine.networks.network import Member, Network
 from engine.networks.problem import AdapterProblem
 from engine.networks.shape import shape_of
+from engine.networks.variants.norm import NormDelta
 from engine.plan.ranks import FileRanks
 from engine.plan.site import Placement, Site
 from engine.plan.sites import sites_of
@@ -31,10 +32,16 @@ class Unused:
 
 @dataclass(frozen=True)
 class Matched:
-    """A file's adapters under the names of a model's sites."""
+    """A file's adapters, and its norms, under the names of a model's sites."""
 
     factors: dict[str, Factors]
     unused: tuple[Unused, ...]
+    norms: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The sites of both."""
+        return (*self.factors, *self.norms)
 
 
 class Handle:
@@ -43,7 +50,7 @@ class Handle:
     def __init__(self, network: Network, file: AdapterFile, matched: Matched) -> None:
         self.network = network
         self.file = file
-        self.used = tuple(matched.factors)
+        self.used = matched.names
         self.unused = matched.unused
 
     def set_weight(self, weight: float) -> None:
@@ -76,26 +83,31 @@ def attach_file(
 
     Raises:
         FileProblem: the file cannot be read.
-        AdapterProblem: it is for another model, or of a kind that is not plain LoRA.
+        AdapterProblem: it is for another model, or of a kind that is not LoRA.
     """
     file = read(path)
     refuse_variants(file)
     present = {role: model for role, model in components.items() if model is not None}
     sites = sites_of(architecture, shape_of(architecture, present))
     matched = match(file, sites, present)
-    if not matched.factors:
+    if not matched.names:
         reasons = sorted({u.reason for u in matched.unused})
         raise AdapterProblem(
             f"{file.path.name}: nothing in it fits this model ({'; '.join(reasons[:3])})."
         )
-    adapters = []
+    members: list[Member] = []
     for site in sites:
         if site.name in matched.factors:
             factors = matched.factors[site.name]
-            adapter = Adapter(Placement(site, factors.rank, factors.alpha))
+            placement = Placement(site, factors.rank, factors.alpha)
+            adapter = Adapter(placement, kinds=factors.kinds)
             load_into(adapter, factors)
-            adapters.append(adapter)
-    network = Network(adapters, present, NetworkOptions())
+            members.append(adapter)
+        elif site.name in matched.norms:
+            norm = NormDelta(Placement(site, 1, 1.0))
+            load_norm(norm, matched.norms[site.name])
+            members.append(norm)
+    network = Network(members, present, NetworkOptions())
     network.requires_grad_(False).eval()
     network.set_weight(weight)
     network.attach()
@@ -103,16 +115,17 @@ def attach_file(
 
 
 def refuse_variants(file: AdapterFile) -> None:
-    """Refuse what is not plain LoRA, instead of reading half of it.
+    """Refuse kinds that are no LoRA, instead of reading half of them.
 
     Raises:
         AdapterProblem: naming the kind and how many adapters have it.
     """
-    if file.further:
+    if file.unread:
+        kinds = sorted({FURTHER_KINDS[k] for kinds in file.unread.values() for k in kinds})
         raise AdapterProblem(
-            f"{file.path.name} uses {', '.join(file.variants)} in {len(file.further)} of its "
-            "layers; only plain LoRA files can be put on a model here. Read as plain LoRA it would "
-            "draw something else."
+            f"{file.path.name} uses {', '.join(kinds)} in {len(file.unread)} of its layers; only "
+            "LoRA and its variants can be put on a model here. Read as LoRA it would draw "
+            "something else."
         )
 
 
@@ -127,21 +140,37 @@ def match(file: AdapterFile, sites: Iterable[Site], components: Mapping[str, obj
         for name in spellings(site):
             by_spelling.setdefault(name, site)
     factors: dict[str, Factors] = {}
+    norms: dict[str, dict[str, Tensor]] = {}
     unused = [Unused(key, "it is no part of an adapter") for key in file.unknown]
-    for name, own in file.factors.items():
+    for name in (*file.factors, *file.norms):
         site = by_spelling.get(name)
-        if site is None:
+        is_norm = name in file.norms
+        if site is None or (site.kind == "norm") != is_norm:
             unused.append(Unused(name, "this model has no such layer"))
         elif site.component not in components:
             role = site.component.replace("_", " ")
             unused.append(Unused(name, f"the {role} is not given"))
-        elif site.name in factors:
+        elif site.name in factors or site.name in norms:
             unused.append(Unused(name, f"{site.name} is in the file twice"))
+        elif is_norm:
+            norms[site.name] = file.norms[name]
         else:
-            factors[site.name] = fit_shape(own, site)
-    return Matched(factors, tuple(unused))
+            factors[site.name] = fit_shape(file.factors[name], site)
+            _refuse_input_axis(factors[site.name], site)
+    return Matched(factors, tuple(unused), norms)
+
+
+def _refuse_input_axis(factors: Factors, site: Site) -> None:
+    """DoRA by input needs column norms over the whole of a layer that lies in parts here."""
+    if factors.axis == "input" and len({s.module for s in site.segments}) > 1:
+        raise AdapterProblem(
+            f"{site.name} has DoRA magnitudes by input, which cannot act on a layer that the "
+            "library keeps in parts. Merge the file into a checkpoint with the program that wrote "
+            "it."
+        )
 
 
 def file_ranks(matched: Matched) -> FileRanks:
     """Return the ranks and alphas for `engine.plan.ranks.place` (option "ranks of that file")."""
-    return {name: (f.rank, f.alpha) for name, f in matched.factors.items()}
+    ranks = {name: (f.rank, f.alpha) for name, f in matched.factors.items()}
+    return ranks | dict.fromkeys(matched.norms, (1, 1.0))

@@ -8,7 +8,7 @@ import json
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,12 @@ DTYPES: dict[Precision, torch.dtype] = {
 LEGACY_START, LEGACY_LENGTH = 0x100000, 0x10000
 
 
+MAGNITUDES = ("dora_scale", "lora_magnitude_vector", "lora_magnitude_vector.weight")
+NORMS = ("w_norm", "b_norm")
+READ = frozenset((*MAGNITUDES, *NORMS, "lora_mid.weight", "scalar"))
+"""Endings beyond plain LoRA that are read with an adapter (spec: networks 5)."""
+
+
 @dataclass(frozen=True)
 class Hashes:
     """What web sites and programs know a file by (spec: networks 2.1)."""
@@ -44,6 +50,7 @@ class AdapterFile:
 
     Attributes:
         factors: the adapter's name as spelled → its factors.
+        norms: a norm's name → its differences, by the ending of the key.
         further: name → what it has beyond plain LoRA, by the ending of the key.
         unknown: keys that belong to no adapter.
         without_alpha: names whose alpha is missing and taken to be the rank.
@@ -58,6 +65,7 @@ class AdapterFile:
     layout: Layout
     dtypes: tuple[str, ...]
     size: int
+    norms: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -68,6 +76,12 @@ class AdapterFile:
     def alphas(self) -> dict[str, float]:
         """Name → alpha."""
         return {name: f.alpha for name, f in self.factors.items()}
+
+    @property
+    def unread(self) -> dict[str, tuple[str, ...]]:
+        """Those of `further` that are only named here, not read: LoHa, LoKr, …"""
+        left = {n: tuple(k for k in kinds if k not in READ) for n, kinds in self.further.items()}
+        return {name: kinds for name, kinds in left.items() if kinds}
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -105,13 +119,16 @@ def read(path: Path | str) -> AdapterFile:
     if not parts:
         raise FileProblem(f"{path.name}: there is no adapter in this file; it is no LoRA.")
     alphas = _alphas_in_metadata(header)
-    factors, further, without = {}, {}, []
+    factors, further, norms, without = {}, {}, {}, []
     for name, part in parts.items():
         beyond = tuple(kind for kind in part.tensors if kind in FURTHER_KINDS)
         if beyond:
             further[name] = beyond
         if not {"down", "up"} & part.tensors.keys():
-            if not beyond:
+            if set(beyond) & set(NORMS):
+                _check_finite(path.name, part)
+                norms[name] = {kind: part.tensors[kind] for kind in beyond if kind in NORMS}
+            elif not beyond:
                 unknown += part.keys.values()
             continue
         alpha = part.tensors.get("alpha")
@@ -122,7 +139,7 @@ def read(path: Path | str) -> AdapterFile:
     dtypes = sorted({info.dtype for info in header.entries.values()})
     return AdapterFile(
         path, factors, further, tuple(unknown), tuple(without), dict(header.metadata),
-        layout_of(parts), tuple(dtypes), header.size,
+        layout_of(parts), tuple(dtypes), header.size, norms,
     )  # fmt: skip
 
 
@@ -136,19 +153,29 @@ def _factors(file: str, name: str, part: _Parts, alpha: float, beyond: tuple[str
     down, up = part.tensors["down"], part.tensors["up"]
     if down.dim() not in (2, 4) or 0 in down.shape or 0 in up.shape:
         raise FileProblem(f"{file}: {name} has rank 0: {part.keys['down']} is empty.")
-    tucker = "lora_mid.weight" in beyond
-    if up.dim() not in (2, 4) or (up.shape[1] != down.shape[0] and not tucker):
+    if up.dim() not in (2, 4) or up.shape[1] != down.shape[0]:
         raise FileProblem(
             f"{file}: the two matrices of {name} do not fit: {tuple(down.shape)} and "
             f"{tuple(up.shape)}."
         )
-    for kind in ("down", "up"):
-        if not part.tensors[kind].isfinite().all():
+    _check_finite(file, part)
+    magnitude = next((part.tensors[kind] for kind in MAGNITUDES if kind in beyond), None)
+    if magnitude is not None and magnitude.dim() == 1:
+        magnitude = magnitude[:, None]  # PEFT's: one for each output
+    factors = Factors(
+        down, up, alpha or float(down.shape[0]), part.tensors.get("lora_mid.weight"), magnitude
+    )
+    scalar = part.tensors.get("scalar")
+    return factors if scalar is None else replace(factors, up=up.float() * scalar.float())
+
+
+def _check_finite(file: str, part: _Parts) -> None:
+    for kind, tensor in part.tensors.items():
+        if kind != "alpha" and tensor.is_floating_point() and not tensor.isfinite().all():
             raise FileProblem(
                 f"{file}: {part.keys[kind]} holds values that are not finite (NaN or infinity); "
                 "the training that wrote it went wrong. Use an earlier file of it."
             )
-    return Factors(down, up, alpha or float(down.shape[0]))
 
 
 def _alphas_in_metadata(header: Header) -> dict[str, float]:

@@ -98,7 +98,7 @@ def work_of(rows: int, inputs: int, outputs: int) -> float:
     return rows * (inputs + outputs) / (inputs * outputs)
 
 
-def _may_merge(x: Tensor, weight: Tensor, mask: Tensor | None) -> bool:
+def may_merge(x: Tensor, weight: Tensor, mask: Tensor | None) -> bool:
     """Say whether rounding of a merged weight is harmless: full precision on the CPU only.
 
     In bf16 a young adapter would be lost in the rounding of W + s·up·down.
@@ -107,7 +107,8 @@ def _may_merge(x: Tensor, weight: Tensor, mask: Tensor | None) -> bool:
     return full and mask is None and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
 
-def _merged(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
+def merged_weight(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
+    """Build W + s·up·down in the shape of W."""
     flat = torch.addmm(weight.flatten(1), up.to(weight.dtype), down.to(weight.dtype).flatten(1),
                        alpha=scale)  # fmt: skip
     return flat.view(weight.shape)
@@ -128,10 +129,10 @@ class _Rows(torch.autograd.Function):
         ctx.scale = scale
         ctx.dtypes = x.dtype, down.dtype, up.dtype
         q = work_of(x.shape[0], weight.shape[1], weight.shape[0])
-        ctx.merged = q >= MERGE_ROWS and _may_merge(x, weight, mask)
+        ctx.merged = q >= MERGE_ROWS and may_merge(x, weight, mask)
         if ctx.merged:
             down, up = down.to(x.dtype), up.to(x.dtype)
-            built = _merged(weight, down, up, scale)
+            built = merged_weight(weight, down, up, scale)
             ctx.save_for_backward(x, built, down, up, None, None)
             return F.linear(x, built, bias)
         y = F.linear(x, weight, bias)
@@ -191,19 +192,19 @@ class _Pixels(torch.autograd.Function):
         ctx.scale = scale
         ctx.dtypes = x.dtype, down.dtype, up.dtype
         q = work_of(x.shape[0] * x.shape[2], weight.shape[1], weight.shape[0])
-        ctx.merged = q >= MERGE_PIXELS and _may_merge(x, weight, mask)
+        ctx.merged = q >= MERGE_PIXELS and may_merge(x, weight, mask)
         if ctx.merged:
             down, up = down.to(x.dtype), up.to(x.dtype)
-            built = _merged(weight, down, up, scale)
+            built = merged_weight(weight, down, up, scale)
             ctx.save_for_backward(x, built, down, up, None, None)
             return _matrices(built, bias, x)
         y = _matrices(weight, bias, x)
         x, down, up = x.to(y.dtype), down.to(y.dtype), up.to(y.dtype)
         mask = None if mask is None else mask.to(y.dtype)
-        h = _batched(down, x)
+        h = batched(down, x)
         if mask is not None:
             h = h * mask
-        _add_products(y, up, h, scale)
+        add_products(y, up, h, scale)
         kept = x if ctx.needs_input_grad[3] else None
         ctx.save_for_backward(kept, weight, down, up, h, mask)
         return y
@@ -219,21 +220,21 @@ class _Pixels(torch.autograd.Function):
         x_dtype, down_dtype, up_dtype = ctx.dtypes
         s = ctx.scale
         gx = gdown = gup = None
-        gh = _batched(up.t(), g) if need_down or (need_x and not ctx.merged) else None
+        gh = batched(up.t(), g) if need_down or (need_x and not ctx.merged) else None
         if gh is not None and mask is not None:
             gh = gh * mask
         if need_x:
-            gx = _batched(weight.to(g.dtype).t(), g)
+            gx = batched(weight.to(g.dtype).t(), g)
             if not ctx.merged:
                 assert gh is not None
-                _add_products(gx, down.t(), gh, s)
+                add_products(gx, down.t(), gh, s)
             gx = gx.to(x_dtype)
         if need_down:
             assert gh is not None
-            gdown = _summed(gh, x).mul_(s).to(down_dtype)
+            gdown = summed(gh, x).mul_(s).to(down_dtype)
         if need_up:
-            h = _batched(down, x) if h is None else h
-            gup = _summed(g, h).mul_(s).to(up_dtype)
+            h = batched(down, x) if h is None else h
+            gup = summed(g, h).mul_(s).to(up_dtype)
         return gx, None, None, gdown, gup, None, None
 
 
@@ -254,10 +255,10 @@ class _Conv(torch.autograd.Function):
         ctx.dtypes = x.dtype, down.dtype, up.dtype
         pixels = x.shape[0] * x.shape[2] * x.shape[3] // (shape.stride[0] * shape.stride[1])
         q = work_of(pixels, weight[0].numel(), weight.shape[0])
-        ctx.merged = q >= MERGE_CONV and _may_merge(x, weight, mask)
+        ctx.merged = q >= MERGE_CONV and may_merge(x, weight, mask)
         if ctx.merged:
             down, up = down.to(x.dtype), up.to(x.dtype)
-            built = _merged(weight, down, up, scale)
+            built = merged_weight(weight, down, up, scale)
             ctx.save_for_backward(x, built, down, up, None, None)
             return F.conv2d(x, built, bias, shape.stride, shape.padding)
         y = F.conv2d(x, weight, bias, shape.stride, shape.padding)
@@ -267,7 +268,7 @@ class _Conv(torch.autograd.Function):
         if mask is not None:
             h = h * mask
         if y.is_contiguous() and h.is_contiguous():
-            _add_products(y.flatten(2), up, h.flatten(2), scale)
+            add_products(y.flatten(2), up, h.flatten(2), scale)
         else:  # channels_last: rows of a view would not be the output's own memory
             y = y + F.conv2d(h, (up * scale)[:, :, None, None])
         kept = x if ctx.needs_input_grad[3] or ctx.needs_input_grad[0] else None
@@ -289,25 +290,26 @@ class _Conv(torch.autograd.Function):
         if need_up:
             if h is None:
                 h = F.conv2d(x, down, None, shape.stride, shape.padding)
-            gup = _summed(flat, h.flatten(2)).mul_(s).to(up_dtype)
+            gup = summed(flat, h.flatten(2)).mul_(s).to(up_dtype)
         if need_down or (need_x and not ctx.merged):
             size = g.shape[2:]
-            gh = _batched((up * s).t(), flat).view(g.shape[0], down.shape[0], *size)
+            gh = batched((up * s).t(), flat).view(g.shape[0], down.shape[0], *size)
             if mask is not None:
                 gh = gh * mask
             through_down = need_x and not ctx.merged
-            gx, gdown = _conv_backward(gh, x, down, shape, through_down, need_down)
+            gx, gdown = conv_backward(gh, x, down, shape, through_down, need_down)
             gdown = None if gdown is None else gdown.to(down_dtype)
         if need_x:
-            host, _ = _conv_backward(g, x, weight.to(g.dtype), shape, True, False)
+            host, _ = conv_backward(g, x, weight.to(g.dtype), shape, True, False)
             assert host is not None
             gx = (host if gx is None else host.add_(gx)).to(x_dtype)
         return gx, None, None, gdown, gup, None, None, None
 
 
-def _conv_backward(
+def conv_backward(
     g: Tensor, x: Tensor, weight: Tensor, shape: ConvShape, need_x: bool, need_weight: bool
 ) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients of a convolution's input and weight, None where not needed."""
     gx, gweight, _ = torch.ops.aten.convolution_backward(
         g, x, weight, None, shape.stride, shape.padding, (1, 1), False, (0, 0), 1,
         (need_x, need_weight, False),
@@ -315,7 +317,7 @@ def _conv_backward(
     return gx, gweight
 
 
-def _batched(matrix: Tensor, x: Tensor) -> Tensor:
+def batched(matrix: Tensor, x: Tensor) -> Tensor:
     """(m, n) times (b, n, p) → (b, m, p), a plain product for one picture."""
     if x.shape[0] == 1:
         return (matrix @ x[0]).unsqueeze(0)
@@ -331,7 +333,7 @@ def _matrices(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     return torch.baddbmm(bias[:, None], weight.expand(x.shape[0], -1, -1), x)
 
 
-def _add_products(y: Tensor, matrix: Tensor, x: Tensor, scale: float) -> None:
+def add_products(y: Tensor, matrix: Tensor, x: Tensor, scale: float) -> None:
     """Add s·matrix·x to y in place; (b, m, p), (m, n), (b, n, p)."""
     if y.shape[0] == 1:
         y[0].addmm_(matrix, x[0], alpha=scale)
@@ -339,7 +341,7 @@ def _add_products(y: Tensor, matrix: Tensor, x: Tensor, scale: float) -> None:
         y.baddbmm_(matrix.expand(y.shape[0], -1, -1), x, alpha=scale)
 
 
-def _summed(a: Tensor, b: Tensor) -> Tensor:
+def summed(a: Tensor, b: Tensor) -> Tensor:
     """Σ over the batch of a·bᵀ; (b, m, p) and (b, n, p) → (m, n)."""
     if a.shape[0] == 1:
         return a[0] @ b[0].t()

@@ -11,6 +11,7 @@ from typing import Any
 from engine.networks.factors import Factors
 from engine.networks.file import AdapterFile, model_hash, read
 from engine.networks.layouts import spellings
+from engine.networks.variants.tucker import collapse
 from engine.plan.site import Site
 from engine.plan.sites import SHAPES, sites_of
 from engine.schema.architectures import ARCHITECTURES
@@ -81,7 +82,8 @@ def inspect_file(path: Path | str) -> Inspection:
     guess = guess_architecture(file)
     computed = model_hash(path)
     stated = file.metadata.get("sshs_model_hash")
-    sizes = [f.down.numel() + f.up.numel() for f in file.factors.values()]
+    sizes = [_size(f) for f in file.factors.values()]
+    sizes += [t.numel() for norm in file.norms.values() for t in norm.values()]
     return Inspection(
         file=str(path),
         size_bytes=file.size,
@@ -150,6 +152,11 @@ def _groups(file: AdapterFile, architecture: str | None) -> list[Group]:
     return [_group(name, members[order, name]) for order, name in sorted(members)]
 
 
+def _size(factors: Factors) -> int:
+    tensors = (factors.down, factors.up, factors.mid, factors.magnitude)
+    return sum(t.numel() for t in tensors if t is not None)
+
+
 def _is_text(name: str) -> bool:
     return name.startswith(("lora_te", "text_encoder"))
 
@@ -157,14 +164,15 @@ def _is_text(name: str) -> bool:
 def _group(name: str, factors: list[Factors]) -> Group:
     norms = []
     for one in factors:
-        down, up = one.down.float().flatten(1), one.up.float().flatten(1)
+        down, up = one.down.float(), one.up.float().flatten(1)
+        down = (down if one.mid is None else collapse(one.mid.float(), down)).flatten(1)
         if up.shape[1] == down.shape[0]:
             square = ((up.t() @ up) * (down @ down.t())).sum().clamp(min=0)
             norms.append(square.sqrt().item() * abs(one.scale))
     return Group(
         name,
         len(factors),
-        sum(f.down.numel() + f.up.numel() for f in factors),
+        sum(_size(f) for f in factors),
         tuple(sorted({f.rank for f in factors})),
         tuple(sorted({f.alpha for f in factors})),
         sum(norms) / len(norms) if norms else 0.0,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.networks.base_names import BaseNames, base_names
+from engine.networks.flow_metadata import flow_entries
 from engine.schema.architectures import ARCHITECTURES
 from engine.schema.dataset import Folder
 from engine.schema.job import Job
@@ -108,6 +109,7 @@ def _described(job: Job, facts: TrainingFacts) -> dict[str, Any]:
         **_network(job, _names(job, facts)),
         **args,
         **_objective(job),
+        **flow_entries(job),
         **_model(job, facts),
         **_dataset(job, facts),
     }

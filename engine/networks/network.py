@@ -9,17 +9,27 @@ import torch
 from torch import Tensor, nn
 
 from engine.networks.adapter import Adapter, Dropouts, host_segments
-from engine.networks.factors import Factors, load_into
-from engine.networks.groups import GroupSpec, parameter_groups
+from engine.networks.factors import (
+    ENDINGS,
+    NORM_ENDINGS,
+    load_into,
+    load_norm,
+    of_endings,
+    tensors_of,
+)
+from engine.networks.groups import PLUS, GroupSpec, parameter_groups
 from engine.networks.hosts import AdaptedForward, put_on
 from engine.networks.max_norm import MaxNormReport, apply_max_norm
 from engine.networks.problem import AdapterProblem
+from engine.networks.variants.dora import dense_weight, norms
+from engine.networks.variants.kinds import kinds_of
+from engine.networks.variants.norm import NormDelta, NormForward, check_norm, put_on_norm
 from engine.plan.site import Placement, Site
 from engine.schema.network import Network as NetworkOptions
 from engine.schema.optimizer import Optimizer
 
-DOWN, UP, ALPHA = "lora_down.weight", "lora_up.weight", "alpha"
-"""What follows an adapter's name in a file (spec: networks 1.2)."""
+Member = Adapter | NormDelta
+"""What a network is made of: adapters, and the trained norms beside them."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class Network(nn.Module):
 
     def __init__(
         self,
-        adapters: Iterable[Adapter],
+        adapters: Iterable[Member],
         components: Mapping[str, nn.Module],
         options: NetworkOptions,
     ) -> None:
@@ -46,11 +56,15 @@ class Network(nn.Module):
         self.options = options
         self.adapters = nn.ModuleDict()
         self._hosts: dict[str, list[nn.Module]] = {}
-        self._forwards: list[tuple[AdaptedForward, Adapter]] = []
+        self._forwards: list[tuple[AdaptedForward | NormForward, Member]] = []
         for adapter in adapters:
             site = adapter.site
             self._hosts[site.name] = hosts = hosts_of(site, components)
+            if isinstance(adapter, NormDelta):
+                check_norm(hosts[0], adapter, site.segments[0].module)
             self.adapters[site.name] = adapter.to(_device_of(hosts[0]))
+            if isinstance(adapter, Adapter):
+                adapter.meet(hosts)
 
     @classmethod
     def create(
@@ -76,24 +90,38 @@ class Network(nn.Module):
                 "These options train no layer at all: give some block a rank above 0."
             )
         dropouts = Dropouts(options.dropout, options.rank_dropout, options.module_dropout)
-        adapters = []
+        kinds = kinds_of(options)
+        members: list[Member] = []
         for placement in placements:
-            adapter = Adapter(placement, dropouts)
+            if placement.site.kind == "norm":
+                members.append(NormDelta(placement, options.module_dropout))
+                continue
+            adapter = Adapter(placement, dropouts, kinds)
             adapter.init(seed)
-            adapters.append(adapter)
-        return cls(adapters, components, options)
+            members.append(adapter)
+        network = cls(members, components, options)
+        for adapter in network.each_adapter():
+            adapter.start_magnitude()
+        return network
 
-    def each(self) -> list[Adapter]:
-        """Return the adapters in the order of their sites."""
-        return [a for a in self.adapters.values() if isinstance(a, Adapter)]
+    def each(self) -> list[Member]:
+        """Return adapters and norms in the order of their sites."""
+        return [m for m in self.adapters.values() if isinstance(m, (Adapter, NormDelta))]
+
+    def each_adapter(self) -> list[Adapter]:
+        """Return the adapters alone, without norms."""
+        return [m for m in self.adapters.values() if isinstance(m, Adapter)]
 
     def attach(self) -> None:
         """Let the adapters act on their hosts; once is enough."""
         if self._forwards:
             return
-        for adapter in self.each():
-            for part, host in enumerate(self._hosts[adapter.site.name]):
-                self._forwards.append((put_on(host, adapter, part), adapter))
+        for member in self.each():
+            for part, host in enumerate(self._hosts[member.site.name]):
+                if isinstance(member, NormDelta):
+                    self._forwards.append((put_on_norm(host, member), member))
+                else:
+                    self._forwards.append((put_on(host, member, part), member))
 
     def detach(self) -> None:
         """Take the adapters off; the model's outputs are bit for bit what they were."""
@@ -103,18 +131,44 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Add every ΔW, at the present weight, to the hosts' own weights, and detach.
+        """Work every adapter, at the present weight, into the hosts' own weights, and detach.
 
         Computed in float32 and cast back (spec: networks 1.9, 1.10).
+
+        Raises:
+            AdapterProblem: a host keeps its weight packed and cannot be written.
         """
         self.detach()
-        for adapter in self.each():
-            delta = adapter.delta().mul_(adapter.weight)
-            parts = zip(host_segments(adapter.site), self._hosts[adapter.site.name], strict=True)
-            for segments, host in parts:
-                rows = torch.cat([delta[s.source[0] : s.source[1]] for s in segments])
-                weight = host.get_parameter("weight")
-                weight.copy_(weight.float() + rows.view(weight.shape).to(weight.device))
+        for member in self.each():
+            for part, host in enumerate(self._hosts[member.site.name]):
+                if isinstance(member, NormDelta):
+                    member.merge_into(host)
+                else:
+                    _write_weight(host, member.merged(part, _read_weight(host, member.site.name)))
+
+    @torch.no_grad()
+    def keep_effect(self, adapter: Adapter) -> None:
+        """Set DoRA's magnitudes so that loaded factors act as they would without DoRA.
+
+        Raises:
+            AdapterProblem: a host keeps its weight packed and cannot be measured with them.
+        """
+        axis = adapter.kinds.dora
+        if adapter.dora_scale is None or axis is None:
+            return
+        delta = adapter.delta()
+        whole = adapter.dora_scale.new_zeros(adapter.dora_scale.numel())
+        hosts = self._hosts[adapter.site.name]
+        for segments, host in zip(host_segments(adapter.site), hosts, strict=True):
+            weight = _read_weight(host, adapter.site.name)
+            rows = torch.cat([delta[s.source[0] : s.source[1]] for s in segments])
+            measured = norms(weight.float() + rows.view(weight.shape).to(weight.device), axis)
+            if axis == "input":
+                whole = measured
+                continue
+            for segment in segments:
+                whole[slice(*segment.source)] = measured[slice(*segment.target)]
+        adapter.dora_scale.copy_(whole.view(adapter.dora_scale.shape))
 
     def set_weight(self, weight: float) -> None:
         """Let all adapters act this strongly: 1 as trained, 0 not at all."""
@@ -124,23 +178,45 @@ class Network(nn.Module):
     def parameter_groups(self, optimizer: Optimizer) -> list[GroupSpec]:
         """Return the optimizer's groups; what is in none of them stops asking for gradients."""
         groups = parameter_groups(self.each(), self.options, optimizer)
-        trained = {id(p) for group in groups for p in group.params}
-        for parameter in self.parameters():
-            parameter.requires_grad_(id(parameter) in trained)
+        trained = {group.name.removesuffix(PLUS) for group in groups}
+        for member in self.each():
+            member.set_trained(member.group in trained)
         return groups
+
+    def draw(self, *of: object) -> None:
+        """Choose what DyLoRA trains in the next pass, as a pure function of what it is for.
+
+        Called with the same parts on every process: all of them train the same directions.
+        """
+        for adapter in self.each_adapter():
+            if adapter.units is not None:
+                adapter.units.draw(*of, adapter.site.name)
+
+    def hand_over_gradients(self) -> None:
+        """Give DyLoRA's drawn directions their gradients; call it after a step's last backward."""
+        for adapter in self.each_adapter():
+            if adapter.units is not None:
+                adapter.units.hand_over(adapter.down, adapter.up)
+
+    def measure_noise(self, gradient_scale: float = 1.0) -> None:
+        """Let GGPO measure factors and gradients; call it before clipping and the update.
+
+        Args:
+            gradient_scale: what an fp16 scaler has multiplied the gradients with.
+        """
+        for adapter in self.each_adapter():
+            adapter.measure_noise(gradient_scale)
 
     def apply_max_norm(self, limit: float) -> MaxNormReport:
         """Scale down every adapter above the limit; call it after each optimizer step."""
-        return apply_max_norm(self.each(), limit)
+        return apply_max_norm(self.each_adapter(), limit)
 
     def weights(self) -> dict[str, Tensor]:
         """Return the file's tensors: key → float32 on the CPU, alpha included."""
         tensors: dict[str, Tensor] = {}
-        for adapter in self.each():
-            name = adapter.site.name
-            tensors[f"{name}.{ALPHA}"] = torch.tensor(float(adapter.alpha))
-            tensors[f"{name}.{DOWN}"] = _copied(adapter.down)
-            tensors[f"{name}.{UP}"] = _copied(adapter.up)
+        for member in self.each():
+            for ending, tensor in tensors_of(member).items():
+                tensors[f"{member.site.name}.{ending}"] = tensor
         return tensors
 
     def load_weights(self, tensors: Mapping[str, Tensor]) -> LoadReport:
@@ -149,31 +225,54 @@ class Network(nn.Module):
         A missing alpha means the rank. Another alpha or rank keeps the strength (networks Q30).
 
         Raises:
-            AdapterProblem: if an adapter has only one of its factors, or another layer's sizes.
+            AdapterProblem: if an adapter has only one of its factors, another layer's sizes, or
+                variants that this network cannot take over.
         """
         found: dict[str, dict[str, Tensor]] = {}
         unexpected = []
         for key, tensor in tensors.items():
-            name, _, kind = key.partition(".")
-            if name in self.adapters and kind in (DOWN, UP, ALPHA):
-                found.setdefault(name, {})[kind] = tensor
+            name, _, ending = key.partition(".")
+            member = self.adapters[name] if name in self.adapters else None  # noqa: SIM401
+            known = NORM_ENDINGS if isinstance(member, NormDelta) else ENDINGS
+            if member is not None and ending in known:
+                found.setdefault(name, {})[ending] = tensor
             else:
                 unexpected.append(key)
         cut, kept = [], 1.0
         for name, parts in found.items():
-            if DOWN not in parts or UP not in parts:
-                raise AdapterProblem(f"{name} has only one of its two matrices.")
-            down, alpha = parts[DOWN], parts.get(ALPHA)
-            rank = down.shape[0]
-            value = float(alpha.item()) if alpha is not None else 0.0
-            adapter = self.adapters[name]
-            assert isinstance(adapter, Adapter)
-            share = load_into(adapter, Factors(down, parts[UP], value or float(rank)))
-            if rank > adapter.rank:
+            member = self.adapters[name]
+            if isinstance(member, NormDelta):
+                load_norm(member, parts)
+                continue
+            assert isinstance(member, Adapter)
+            factors = of_endings(name, parts)
+            share = load_into(member, factors)
+            if factors.magnitude is None:
+                self.keep_effect(member)
+            if factors.rank > member.rank * member.parts:
                 cut.append(name)
                 kept = min(kept, share)
         missing = tuple(name for name in self.adapters if name not in found)
         return LoadReport(tuple(found), missing, tuple(unexpected), tuple(cut), kept)
+
+
+def _read_weight(host: nn.Module, name: str) -> Tensor:
+    weight = dense_weight(host)
+    if weight is None:
+        raise AdapterProblem(
+            f"{name} cannot be merged: {type(host).__name__} keeps its weight packed. Load the "
+            "model without quantization to merge."
+        )
+    return weight
+
+
+def _write_weight(host: nn.Module, weight: Tensor) -> None:
+    write = getattr(host, "set_weight", None)
+    if write is not None:
+        write(weight)
+    else:
+        own = host.get_parameter("weight")
+        own.copy_(weight.to(own.device))
 
 
 def hosts_of(site: Site, components: Mapping[str, nn.Module]) -> list[nn.Module]:
@@ -196,6 +295,9 @@ def hosts_of(site: Site, components: Mapping[str, nn.Module]) -> list[nn.Module]
         weight = getattr(host, "weight", None)
         shape = tuple(weight.shape) if isinstance(weight, Tensor) else ()
         kernel = site.kernel if site.kind == "conv" else ()
+        if site.kind == "norm":
+            hosts.append(host)
+            continue
         # A quantized weight may be packed: then its shape says nothing.
         if isinstance(weight, Tensor) and weight.is_floating_point():
             expected = (rows, site.columns, *kernel)
@@ -205,10 +307,6 @@ def hosts_of(site: Site, components: Mapping[str, nn.Module]) -> list[nn.Module]
                 )
         hosts.append(host)
     return hosts
-
-
-def _copied(parameter: Tensor) -> Tensor:
-    return parameter.detach().to("cpu", torch.float32, copy=True).contiguous()
 
 
 def _device_of(host: nn.Module) -> torch.device:

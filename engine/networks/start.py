@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from engine.networks.attach import file_ranks, match, refuse_variants
-from engine.networks.factors import load_into
+from engine.networks.factors import load_into, load_norm
 from engine.networks.file import read
 from engine.networks.network import Network
 from engine.networks.problem import AdapterProblem
+from engine.networks.variants.norm import NormDelta
 from engine.plan.ranks import place
 from engine.plan.site import Site
 from engine.schema.network import Network as NetworkOptions
@@ -33,7 +34,7 @@ def start_network(
 
     Raises:
         FileProblem: the file cannot be read.
-        AdapterProblem: it is no plain LoRA, or for another model.
+        AdapterProblem: it is no LoRA, for another model, or has variants the job has not.
     """
     if not options.start_from:
         placements = place(options, sites, architecture)
@@ -41,28 +42,33 @@ def start_network(
     file = read(options.start_from)
     refuse_variants(file)
     matched = match(file, sites, components)
-    if not matched.factors:
+    if not matched.names:
         raise AdapterProblem(f"{file.path.name}: none of its layers is in this model.")
     ranks = file_ranks(matched) if options.rank_from_file else None
     placements = place(options, sites, architecture, ranks)
     network = Network.create(placements, components, options, seed)
     cut, kept, fresh = 0, 1.0, 0
-    for adapter in network.each():
-        factors = matched.factors.get(adapter.site.name)
-        if factors is None:
+    for member in network.each():
+        name = member.site.name
+        if name not in matched.names:
             fresh += 1
-            continue
-        share = load_into(adapter, factors)
-        cut += factors.rank > adapter.rank
-        kept = min(kept, share)
-    return network, tuple(_notes(network, matched.factors, len(matched.unused), cut, kept, fresh))
+        elif isinstance(member, NormDelta):
+            load_norm(member, matched.norms[name])
+        else:
+            factors = matched.factors[name]
+            share = load_into(member, factors)
+            if factors.magnitude is None:
+                network.keep_effect(member)
+            cut += share < 1
+            kept = min(kept, share)
+    return network, tuple(_notes(network, matched.names, len(matched.unused), cut, kept, fresh))
 
 
 def _notes(
-    network: Network, factors: Mapping[str, object], unused: int, cut: int, kept: float, fresh: int
+    network: Network, loaded: Sequence[str], unused: int, cut: int, kept: float, fresh: int
 ) -> list[str]:
     names = {adapter.site.name for adapter in network.each()}
-    left = sum(name not in names for name in factors) + unused
+    left = sum(name not in names for name in loaded) + unused
     notes = []
     if cut:
         notes.append(

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.plan.adapter_size import Numbers
 from engine.plan.buckets import Size
 from engine.plan.detect import ModelFacts
 from engine.plan.memory_sizes import (
@@ -79,10 +80,10 @@ def estimate(
     facts: ModelFacts | None,
     sites: Sequence[Site],
     placements: Sequence[Placement],
-    trained: int,
+    numbers: Numbers,
     largest: Size,
 ) -> Memory:
-    """Estimate a run: `trained` numbers in its adapters, `largest` its largest bucket in pixels."""
+    """Estimate a run: `numbers` of all its adapters, `largest` its largest bucket in pixels."""
     precision = "bf16" if job.training.precision == "auto" else job.training.precision
     weight = WEIGHT_BYTES[precision if job.model.weights == "auto" else job.model.weights]
     text_weight = job.model.text_encoder_weights
@@ -92,13 +93,13 @@ def estimate(
         *_picture_model(job, sites, weight),
         _text_encoder(job, facts, sites, text_weight),
         *_vae(job, facts, largest),
-        _same("adapters", trained * own),
-        _same("gradients", trained * own, "training"),
-        _same("optimizer", int(trained * _state_bytes(job)), "training"),
+        _same("adapters", numbers.held * own),
+        _same("gradients", numbers.trained * own, "training"),
+        _same("optimizer", int(numbers.trained * _state_bytes(job)), "training"),
         _activations(job, sites, placements, largest, BYTES[precision]),
     ]
     if job.training.ema:
-        parts.append(_same("EMA", trained * 4, "training"))
+        parts.append(_same("EMA", numbers.trained * 4, "training"))
     if job.launch.device not in ("cpu", "mps"):
         parts.append(MemoryPart("driver and PyTorch", *DRIVER_BYTES))
     return Memory(tuple(part for part in parts if part.high))

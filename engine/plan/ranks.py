@@ -73,8 +73,23 @@ def place(
         if rank == 0 or weight == 0.0 or rate == 0.0:
             continue
         group = _group(blocks, site, several, rule)
-        placements.append(Placement(site, rank, alpha or float(rank), weight, group, rate))
+        if network.rs_lora and file_ranks is None and site.kind != "norm":
+            alpha = (alpha or rank) * rank**0.5  # what readers divide by the rank
+        split = _parts(site) if network.split_qkv else 1
+        if file_ranks is not None and split > 1:
+            rank, alpha = _of_part(rank, alpha, split)
+        placements.append(Placement(site, rank, alpha or float(rank), weight, group, rate, split))
     return tuple(placements)
+
+
+def _parts(site: Site) -> int:
+    """How many modules a fused layer lies in."""
+    return len({segment.module for segment in site.segments})
+
+
+def _of_part(rank: int, alpha: float, split: int) -> tuple[int, float]:
+    """Rank and alpha of a split layer's part: a file holds n times both (spec: networks 6)."""
+    return (rank // split, alpha / split) if rank % split == 0 else (rank, alpha)
 
 
 def _blocks(network: Network, architecture: Architecture) -> _Blocks:
@@ -102,6 +117,8 @@ def _rank_and_alpha(
     ranks: ValuesByPattern,
     site: Site,
 ) -> tuple[int, float]:
+    if site.kind == "norm":
+        return 0 if families.of(site) == 0 else _norm_rank(blocks, site), 1.0
     rule = ranks.first(site)
     if rule is not None:
         return int(ranks.values[rule]), network.alpha
@@ -113,6 +130,14 @@ def _rank_and_alpha(
     if site.kernel != (1, 1) and blocks.conv_dims is not None:
         return blocks.conv_dims[site.block], blocks.conv_alphas[site.block]
     return blocks.dims[site.block], blocks.alphas[site.block]
+
+
+def _norm_rank(blocks: _Blocks, site: Site) -> int:
+    """1 for a norm in a block that is trained, else 0."""
+    if site.block is None or not blocks.dims:
+        return 1
+    conv = blocks.conv_dims[site.block] if blocks.conv_dims is not None else 0
+    return int(bool(blocks.dims[site.block] or conv))
 
 
 def _lr_weight(blocks: _Blocks, site: Site) -> float:

@@ -45,6 +45,7 @@ class Selection:
         self._components = COMPONENTS_OF[network.train]
         self._lists = LISTS_OF.get(network.train_blocks)
         self._off = {f for f, option in SWITCHES.items() if not getattr(network, option)}
+        self._norms = network.train_norm
         self._conv = network.conv_dim is not None or network.conv_block_dims is not None
         embedders = EMBEDDERS.get(architecture)
         self._embedders = embedders.family if embedders else ""
@@ -66,6 +67,8 @@ class Selection:
         return chosen or (site.kind != "norm" and self._included.first(site) is not None)
 
     def _is_on_by_itself(self, site: Site) -> bool:
+        if site.kind == "norm":
+            return self._norms and (self._conv or not site.family.startswith("resnet"))
         if site.default or site.family in SWITCHES:
             return True
         if site.family == self._embedders:

@@ -15,6 +15,9 @@ Component = Literal[
 TEXT_ENCODERS: tuple[Component, ...] = ("text_encoder", "text_encoder_2", "text_encoder_3")
 HostKind = Literal["linear", "conv", "norm"]
 
+OUTER = "outer"
+"""The family of layers that are known only so that other trainers' files act whole."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -68,6 +71,11 @@ class Site:
     tokens: int = 0
     conv1x1: bool = False  # a convolution with a 1×1 kernel: 4-D tensors in the file
     norm_bias: bool = True  # of a norm: it has a bias beside its weight
+
+    @property
+    def ranked(self) -> bool:
+        """Whether options of rank reach it: it is no norm, and not only in others' files."""
+        return self.kind != "norm" and self.family != OUTER
 
     def parameters(self, rank: int) -> int:
         """Numbers in a plain adapter of this rank; of a norm, those in its weight and bias."""

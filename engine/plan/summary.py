@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.plan.adapter_size import Numbers, numbers_of, total_of
 from engine.plan.buckets import BucketRules, Size, parse_resolution, rules_of
 from engine.plan.detect import ModelFacts
 from engine.plan.folders import Picture
@@ -27,7 +28,7 @@ from engine.schema.options import option_at
 from engine.schema.problem import OptionError
 
 _FILE_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
-_HEADER_BYTES = 3 * 90  # three entries of an adapter in the file's header, without their names
+_ENTRY_BYTES = 90  # of a tensor in the file's header, without the adapter's name
 _METADATA_BYTES = 4096
 
 
@@ -138,18 +139,20 @@ def summarize(
     fits = facts is not None and facts.architecture == architecture
     sites = sites_of(architecture, facts.shape if facts is not None and fits else None)
     placements = placements_of(job, sites, architecture, file_ranks)
-    numbers = [p.site.parameters(p.rank) for p in placements]
+    counts = [numbers_of(p, job.network) for p in placements]
+    total = total_of(counts)
+    numbers = [count.trained for count in counts]
     order = Order(job, pictures, world) if pictures is not None else None
     largest = _largest(rules_of(job.dataset), order, job)
     return Plan(
         architecture=architecture,
         modules=len(placements),
-        modules_of=len(sites),
-        parameters=sum(numbers),
-        file_bytes=_file_bytes(job, placements, sum(numbers)),
+        modules_of=sum(site.ranked for site in sites),
+        parameters=total.trained,
+        file_bytes=_file_bytes(job, placements, counts),
         parts=_parts(sites, placements, numbers),
         blocks=_blocks(architecture, placements, numbers),
-        memory=estimate(job, facts if fits else None, sites, placements, sum(numbers), largest),
+        memory=estimate(job, facts if fits else None, sites, placements, total, largest),
         pictures=_pictures(job, order) if order is not None else None,
         notes=(
             *notes_on(job, facts, order),
@@ -178,7 +181,7 @@ def _parts(
     parameters = Counter[str]()
     for placement, number in zip(placements, numbers, strict=True):
         parameters[placement.site.component] += number
-    every = Counter(site.component for site in sites)
+    every = Counter(site.component for site in sites if site.ranked)
     return tuple(Part(c, counts[c], n, parameters[c]) for c, n in every.items())
 
 
@@ -210,10 +213,14 @@ def _blocks(
     return tuple(blocks)
 
 
-def _file_bytes(job: Job, placements: Sequence[Placement], numbers: int) -> int:
+def _file_bytes(job: Job, placements: Sequence[Placement], counts: Sequence[Numbers]) -> int:
     width = _FILE_BYTES[job.output.precision]
-    header = sum(3 * len(p.site.name) + _HEADER_BYTES for p in placements)
-    return numbers * width + 4 * len(placements) + header + _METADATA_BYTES
+    tensors = sum(
+        count.keys * (len(p.site.name) + _ENTRY_BYTES)
+        for p, count in zip(placements, counts, strict=True)
+    )
+    stored = total_of(counts).stored
+    return stored * width + 4 * len(placements) + tensors + _METADATA_BYTES
 
 
 def _largest(rules: Sequence[BucketRules], order: Order | None, job: Job) -> Size:

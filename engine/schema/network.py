@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 
 from engine.schema.architectures import UNET
 from engine.schema.field import When, option
-from engine.schema.network_places import NetworkPlaces
+from engine.schema.network_variants import NetworkVariants
 from engine.schema.patterns import PatternList
 
 
@@ -32,7 +32,7 @@ LrWeights = Annotated[list[float] | str, BeforeValidator(_weights)]
 LR_SHAPES = ("sine", "cosine", "linear", "reverse_linear", "zeros")
 
 
-class Network(NetworkPlaces):
+class Network(NetworkVariants):
     """Rank, alpha and everything else of the adapter (spec: networks 4.1)."""
 
     down_lr_weight: LrWeights | None = option(

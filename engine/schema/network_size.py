@@ -11,13 +11,15 @@ from engine.schema.table import Table
 class NetworkSize(Table):
     """Kind, rank and alpha (spec: networks 1.3)."""
 
-    kind: Literal["lora"] = option(
+    kind: Literal["lora", "dylora", "lora_fa"] = option(
         "lora",
         "Kind",
-        "The kind of adapter. LoRA is read by every program.",
+        "LoRA learns best for its size. DyLoRA's file can be cut to lower ranks afterwards. "
+        "LoRA-FA trains one of the two matrices: half the optimizer's memory, a higher rank "
+        "needed. All are saved as plain LoRA.",
         basic=True,
         aliases=("network_module",),
-        choice_labels={"lora": "LoRA"},
+        choice_labels={"lora": "LoRA", "dylora": "DyLoRA", "lora_fa": "LoRA-FA"},
     )
     rank: int = option(
         16,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from engine.schema.architectures import ARCHITECTURES, UNET, Architecture
+from engine.schema.architectures import ARCHITECTURES, CLIP, UNET, Architecture
 from engine.schema.flow_rules import broken_sizes, broken_text_dropout
 from engine.schema.job import Job
 from engine.schema.optimizer import text_encoder_rate
@@ -14,6 +14,7 @@ from engine.schema.options import get_at, option_at, options
 from engine.schema.place_rules import broken_places
 from engine.schema.problem import Problem
 from engine.schema.table import steps_of
+from engine.schema.variant_rules import broken_variants
 
 HIGHEST_RATE = 10.0
 
@@ -26,6 +27,7 @@ def broken_rules(job: Job) -> Iterator[Problem]:
     yield from _foreign_options(job, architecture)
     yield from _foreign_choices(job, architecture)
     yield from broken_places(job, architecture)
+    yield from broken_variants(job, architecture)
     yield from _optimizer(job, architecture)
     yield from _schedule(job)
     yield from _dataset(job)
@@ -51,6 +53,9 @@ def _needed(job: Job) -> Iterator[Problem]:
 CLIP_LENGTHS = (75, 150, 225)
 """Tokens of one, two and three of CLIP's windows."""
 
+T5_LENGTH = 512
+"""The most tokens that FLUX.1 and SD3 read from T5."""
+
 LONGEST_CAPTION = {"lumina2": 296}
 """Tokens an architecture has places for; its own table of positions ends there."""
 
@@ -72,6 +77,14 @@ def _model(job: Job, architecture: Architecture) -> Iterator[Problem]:
             f"{architecture.label} has places for {longest} tokens of text, not {tokens}.",
             fix=(("model.max_tokens", longest),),
             fix_label=f"Set {longest}",
+        )
+    if architecture.id in CLIP and (job.model.t5_max_tokens or 0) > T5_LENGTH:
+        yield Problem(
+            "model.t5_max_tokens",
+            f"{architecture.label} was taught with at most {T5_LENGTH} tokens from T5, not "
+            f"{job.model.t5_max_tokens}.",
+            fix=(("model.t5_max_tokens", T5_LENGTH),),
+            fix_label=f"Set {T5_LENGTH}",
         )
     if architecture.id in NOT_IN_FP16:
         for path in ("model.weights", "training.precision"):

@@ -55,13 +55,16 @@ def update(session: Session, micros: Sequence[Batch], step: int, n: int) -> Upda
     total = torch.zeros((), device=session.device.id)
     for i, batch in enumerate(micros):
         torch.manual_seed(key(training.seed, "step", step, i, session.together.rank))
+        session.network.draw(training.seed, "directions", step, i)
         with accelerator.autocast():
             each = losses(session, batch)
         loss = each.mean() / parts if by_batch else each.sum() / n
         accelerator.backward(loss)
         total += loss.detach()
+    session.network.hand_over_gradients()
     if session.together.world > 1:
         total = _sum_over_ranks(session.parameters, total)
+    session.network.measure_noise(session.scaler.get_scale() if session.scaler else 1.0)
     limit = session.job.optimizer.max_grad_norm or math.inf
     norm = accelerator.clip_grad_norm_(session.parameters, limit)
     loss, grad_norm = torch.stack([total, torch.as_tensor(norm).to(total)]).tolist()
@@ -156,17 +159,28 @@ def without(network: Network) -> Iterator[None]:
 
 
 def _sum_over_ranks(parameters: Sequence[Parameter], loss: Tensor) -> Tensor:
-    """Add up gradients and loss over the ranks in one flat buffer; no gradient counts as zeros."""
+    """Add up gradients and loss over the ranks in one flat buffer.
+
+    No gradient counts as zeros; one that no rank has stays away, so that the optimizer leaves its
+    parameter alone (DyLoRA's undrawn directions).
+    """
+    present = torch.tensor([float(p.grad is not None) for p in parameters], device=loss.device)
     for parameter in parameters:
-        if parameter.grad is None and parameter.requires_grad:
+        if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([loss.reshape(1), *(g.reshape(-1).float() for g in gradients)])
+    flat = torch.cat([loss.reshape(1), present, *(g.reshape(-1).float() for g in gradients)])
     torch.distributed.all_reduce(flat)
-    start = 1
-    for gradient in gradients:
-        gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
-        start += gradient.numel()
+    start = 1 + len(parameters)
+    for parameter, gradient, count in zip(
+        parameters, gradients, flat[1:start].tolist(), strict=True
+    ):
+        stop = start + gradient.numel()
+        if count:
+            gradient.copy_(flat[start:stop].view_as(gradient))
+        else:
+            parameter.grad = None
+        start = stop
     return flat[0]
 
 

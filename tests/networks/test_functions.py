@@ -140,7 +140,7 @@ def test_a_young_adapter_is_not_lost_in_half_precision() -> None:
     # A zero weight leaves the delta alone to be looked at, in the same code path.
     y = adapted_linear(x, torch.zeros_like(weight), None, down, up, 1.0).float()
     assert error([y], [x.float() @ down.t() @ up.t()]) < 1e-2
-    assert not functions._may_merge(x, weight, None)
+    assert not functions.may_merge(x, weight, None)
 
 
 def test_second_derivatives_are_refused() -> None:

@@ -28,7 +28,6 @@ PLAIN = golden_cases(
     "dylora_u2",
     "dylora_u2_extract-0004",
 )
-OTHER = golden_cases("lyco_locon_dora", "lyco_locon_norm", "lyco_locon_tucker")
 
 
 def delta_error(got: Tensor, base: Tensor, io: dict[str, Tensor], kind: str, name: str) -> float:
@@ -54,32 +53,6 @@ def test_outputs_equal_the_peers_and_detach_is_bit_exact(
         assert delta_error(half[part], base[part], io, "lora_m0.5", part) < 1e-4
         assert torch.equal(none[part], base[part])
         assert torch.equal(golden.run(io)[part], base[part])
-
-
-@pytest.mark.parametrize("name", OTHER)
-def test_kinds_that_are_not_plain_lora_are_refused_by_name(
-    name: str, golden: Golden, case: Case
-) -> None:
-    path, io = case(name)
-    base = golden.run(io)
-    with pytest.raises(AdapterProblem, match="only plain LoRA") as refusal:
-        attach_file("sd1", golden.components, path)
-    words = {"dora": "DoRA", "norm": "norm layers", "tucker": "Tucker"}
-    assert words[name.rpartition("_")[2]] in str(refusal.value)
-    assert torch.equal(golden.run(io)["unet"], base["unet"])
-
-
-@pytest.mark.parametrize("name", golden_cases("lyco_locon_scalar"))
-def test_layers_outside_of_the_table_are_reported(name: str, golden: Golden, case: Case) -> None:
-    """LyCORIS adapts the first and last convolution and the time embedding too."""
-    handle = attach_file("sd1", golden.components, case(name)[0])
-    assert {u.name for u in handle.unused} == {
-        "lora_unet_conv_in",
-        "lora_unet_conv_out",
-        "lora_unet_time_embedding_linear_1",
-        "lora_unet_time_embedding_linear_2",
-    }
-    assert {u.reason for u in handle.unused} == {"this model has no such layer"}
 
 
 def test_two_files_stack_and_come_off_in_any_order(golden: Golden, case: Case) -> None:

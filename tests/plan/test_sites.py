@@ -27,11 +27,15 @@ def _as_map(site: Site) -> dict[str, object]:
     }
 
 
+def _is_layer(site: Site) -> bool:
+    return site.component == "denoiser" and site.ranked
+
+
 @pytest.mark.parametrize(("architecture", "file"), [("sd1", "sd15.json"), ("sd2", "sd21.json")])
 def test_unet_sites_equal_the_name_map(architecture: str, file: str) -> None:
     """Acceptance 26: every saved name, shape and module."""
     golden = {entry["saved"]: entry for entry in json.loads((HERE / file).read_text())}
-    ours = {s.name: _as_map(s) for s in sites_of(architecture) if s.component == "denoiser"}
+    ours = {s.name: _as_map(s) for s in sites_of(architecture) if _is_layer(s)}
     assert ours.keys() == golden.keys()
     assert [n for n in golden if ours[n] != golden[n]] == []
 
@@ -51,7 +55,7 @@ def test_text_sites_keep_the_level_that_transformers_dropped(
 def test_blocks_hold_the_counts_of_the_table() -> None:
     """The table of networks 4.1: attention, resnet linear and 1×1, and 3×3 layers of each block."""
     counted = Counter((s.block, s.family in ("resnet_linear",), s.kernel != (1, 1))
-                      for s in sites_of("sd1") if s.component == "denoiser")  # fmt: skip
+                      for s in sites_of("sd1") if _is_layer(s))  # fmt: skip
     table = [
         (counted[b, False, False], counted[b, True, False], counted[b, False, True])
         for b in range(25)

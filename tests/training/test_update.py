@@ -15,6 +15,15 @@ from engine.training.update import update
 
 
 class _Network:
+    def draw(self, *of: object) -> None:
+        """A plain adapter trains all of its rank at once."""
+
+    def hand_over_gradients(self) -> None:
+        """Its gradients lie where the optimizer looks for them."""
+
+    def measure_noise(self, gradient_scale: float) -> None:
+        assert gradient_scale == 1.0
+
     def apply_max_norm(self, limit: float) -> Any:
         return SimpleNamespace(scaled=3)
 
@@ -91,7 +100,8 @@ def test_two_ranks_give_what_one_rank_gives_with_two_micro_batches(
     here.together = Together(2, 0)
 
     def add_the_other_rank(flat: torch.Tensor) -> None:
-        flat += torch.tensor([0.0, 9.0 / 3])  # its loss, and its gradient: one sample of three
+        # Its loss, that it has a gradient, and the gradient: one sample of three.
+        flat += torch.tensor([0.0, 1.0, 9.0 / 3])
 
     monkeypatch.setattr(torch.distributed, "all_reduce", add_the_other_rank)
     update(here, [[1.0, 2.0]], 0, 3)  # pyright: ignore[reportArgumentType]

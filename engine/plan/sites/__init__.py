@@ -21,6 +21,7 @@ from engine.plan.sites.flux import (
     flux_shape_of_names,
     flux_sites,
 )
+from engine.plan.sites.flux import variant_of as flux_variant
 from engine.plan.sites.hunyuan_image import (
     HUNYUAN_IMAGE,
     HunyuanImageShape,
@@ -35,9 +36,9 @@ from engine.plan.sites.lumina2 import (
     lumina2_shape_of_names,
     lumina2_sites,
 )
+from engine.plan.sites.norms import sd_outer_sites, unet_norms
 from engine.plan.sites.sd import SD1, SD2, SdShape, sd_sites
 from engine.plan.sites.sd3 import sd3_sites
-from engine.plan.sites.flux import variant_of as flux_variant
 from engine.plan.sites.sd3_shape import (
     SD3_MEDIUM,
     Sd3Shape,
@@ -112,8 +113,14 @@ VARIANTS: dict[type, Callable[[Any], str]] = {
 def sites_of(architecture: str, shape: ModelShape | None = None) -> tuple[Site, ...]:
     """All sites of a model, text encoders first; the published sizes without a `shape`.
 
+    Behind the layers come a U-Net's norms, and layers that only other trainers adapt.
+
     Raises:
         KeyError: for an architecture without a table.
     """
     known = shape or SHAPES[architecture]
-    return TABLES[type(known)](known)
+    sites = TABLES[type(known)](known)
+    if not isinstance(known, (SdShape, SdxlShape)):
+        return sites
+    outer = sd_outer_sites(known) if isinstance(known, SdShape) else ()
+    return (*sites, *unet_norms(sites), *outer)

@@ -1,0 +1,1 @@
+"""What an adapter can be beyond two plain factors: one small file for each kind."""

@@ -1,0 +1,95 @@
+"""Norm layers beside the sites of a U-Net, and layers that only other trainers adapt.
+
+A norm stands before the layers that read it, so its place and its name follow from theirs, in the
+library's spelling and in the original checkpoint's alike (spec: networks 3.3, 5.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from engine.plan.site import OUTER, Segment, Site
+from engine.plan.sites.sd import SdShape
+
+LATENT_CHANNELS = 4
+
+_BEFORE = (
+    ("proj_in", "norm", "norm"),
+    ("attn1.to_q", "norm1", "norm"),
+    ("attn2.to_q", "norm2", "norm"),
+    ("ff.net.0.proj", "norm3", "norm"),
+    ("conv1", "norm1", "resnet_norm"),
+    ("conv2", "norm2", "resnet_norm"),
+)
+"""How a layer's module ends, how its norm's does instead, and the norm's family."""
+
+_ORIGINAL = {"conv1": ("in_layers.2", "in_layers.0"), "conv2": ("out_layers.3", "out_layers.0")}
+"""The same ends in the original checkpoint's spelling, where it differs (SDXL)."""
+
+
+def unet_norms(sites: Sequence[Site]) -> Iterator[Site]:
+    """Yield the norms of transformers (family "norm") and of resnets ("resnet_norm").
+
+    Args:
+        sites: those of a U-Net; others are passed over.
+    """
+    for site in sites:
+        if site.component != "denoiser":
+            continue
+        for ending, own, family in _BEFORE:
+            if site.segments[0].module.endswith(f".{ending}"):
+                yield _norm(site, ending, own, family)
+
+
+def _norm(site: Site, ending: str, own: str, family: str) -> Site:
+    module = site.segments[0].module.removesuffix(ending) + own
+    if not site.original.endswith(ending):
+        ending, own = _ORIGINAL[ending]
+    channels = site.columns
+    return replace(
+        site,
+        name=site.name.removesuffix(ending.replace(".", "_")) + own.replace(".", "_"),
+        kind="norm",
+        rows=channels,
+        columns=1,
+        kernel=(1, 1),
+        stride=(1, 1),
+        padding=(0, 0),
+        conv1x1=False,
+        segments=(Segment(module, (0, channels), (0, channels)),),
+        family=family,
+        original=site.original.removesuffix(ending) + own,
+        default=False,
+    )
+
+
+def sd_outer_sites(shape: SdShape) -> tuple[Site, ...]:
+    """Return the first and last layers of SD's U-Net, which LyCORIS adapts and no option here does.
+
+    Files that have them act whole (spec: networks 5).
+    """
+    width = shape.block_out_channels[0]
+    time = 4 * width
+    conv = {"kernel": (3, 3), "padding": (1, 1), "tokens": shape.latent_side**2}
+    return (
+        _outer("conv_in", "conv", width, LATENT_CHANNELS, **conv),
+        _outer("time_embedding.linear_1", "linear", time, width, tokens=1),
+        _outer("time_embedding.linear_2", "linear", time, time, tokens=1),
+        _outer("conv_out", "conv", LATENT_CHANNELS, width, **conv),
+    )
+
+
+def _outer(module: str, kind: str, rows: int, columns: int, **more: object) -> Site:
+    site = Site(
+        name=f"lora_unet_{module.replace('.', '_')}",
+        component="denoiser",
+        kind="conv" if kind == "conv" else "linear",
+        rows=rows,
+        columns=columns,
+        segments=(Segment(module, (0, rows), (0, rows)),),
+        family=OUTER,
+        original=module,
+        default=False,
+    )
+    return replace(site, **more)  # pyright: ignore[reportArgumentType]
