@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 import torch
 from diffusers.loaders.single_file_utils import convert_sd3_transformer_checkpoint_to_diffusers
+from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from engine.architectures import load
 from engine.architectures.architecture import Loading, ModelProblem
 from engine.architectures.sd3 import Sd3Model
+from engine.architectures.sd3_single_file import transformer_config
 from engine.plan.detect import look_at, mismatch
-from engine.plan.sites.sd3_shape import Sd3Shape
+from engine.plan.sites.sd3_shape import VARIANTS as VARIANTS_BY_NAME
+from engine.plan.sites.sd3_shape import Sd3Shape, sd3_shape, sd3_shape_of_names
 from engine.schema.model import Model
 from tests.tiny import make_sd1
 from tests.tiny_sd3 import (
@@ -221,3 +224,17 @@ def test_variant_and_sizes_are_seen_before_loading(
         assert facts.shape.clip_g.width == CLIP_G_WIDTH
         assert facts.shape.t5 is not None
         assert facts.shape.t5.width == CONTEXT_WIDTH
+
+
+@pytest.mark.parametrize(
+    ("variant", "billions"), [("medium", 2.03), ("3.5-medium", 2.24), ("3.5-large", 8.06)]
+)
+def test_the_published_sizes_are_read_off_the_tensors(variant: str, billions: float) -> None:
+    """training-sd-flux 1.1: the library's own model of these sizes, in the original names."""
+    shape = VARIANTS_BY_NAME[variant]
+    with torch.device("meta"):
+        transformer = SD3Transformer2DModel(**transformer_config(shape, {}))
+    assert round(sum(p.numel() for p in transformer.parameters()) / 1e9, 2) == billions
+    names = {n: tuple(t.shape) for n, t in original_names(transformer.state_dict()).items()}
+    assert sd3_shape_of_names(names) == shape
+    assert sd3_shape({"denoiser": dict(transformer.config)}) == shape
