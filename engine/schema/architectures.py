@@ -216,6 +216,8 @@ ARCHITECTURES: dict[str, Architecture] = {
                 "objective.timestep_sampling": "sigma",
                 "objective.weighting": "logit_normal",
                 "objective.flow_shift": 1.0,
+                "samples.steps": 28,
+                "samples.cfg": 4.5,
             },
         ),
         Architecture(
