@@ -16,11 +16,13 @@ PAIRS = ("network_reg_dims", "network_reg_lrs")
 
 
 def place_notes(network: Network, sites: Sequence[Site], architecture: str) -> Iterator[str]:
-    """Yield blocks that this model lacks, and patterns that are in no layer's name."""
+    """Yield what this model lacks: blocks, a T5 to train, layers that patterns name."""
     try:
         FamilyRanks(network, architecture, sites)
     except OptionError as error:
         yield f"{error} This model has no more; the plan shows all of them."
+    if network.train_t5xxl and not any(site.family == "t5" for site in sites):
+        yield "This model has no T5-XXL, so there is nothing to train in it."
     for key in (*PATTERNS, *PAIRS):
         for text in getattr(network, key) or ():
             pattern = text.rpartition("=")[0].strip() if key in PAIRS else text

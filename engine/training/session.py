@@ -24,6 +24,7 @@ from engine.networks.groups import GroupSpec
 from engine.networks.network import Network
 from engine.networks.start import start_network
 from engine.plan.header import FileProblem
+from engine.plan.place_notes import place_notes
 from engine.plan.ranks import place
 from engine.plan.site import Site
 from engine.plan.steps import RunLength
@@ -358,6 +359,8 @@ def _network(job: Job, model: TrainableModel, events: Events) -> Network:
         raise RunError(Failure(kind="file", message=str(error), field=field)) from error
     for note in notes:
         events.warn(note, "network.start_from")
+    for note in place_notes(job.network, model.sites, job.model.architecture):
+        events.warn(note)
     if job.training.adapter_precision == "bf16":
         network.to(torch.bfloat16)
     return network
