@@ -145,7 +145,9 @@ def _groups(file: AdapterFile, architecture: str | None) -> list[Group]:
     for name, factors in file.factors.items():
         site = sites.get(name)
         if site is not None and site.block is not None:
-            key = (1 + site.block, blocks[site.block].name)
+            named = site.block < len(blocks)
+            words = blocks[site.block].name if named else f"block {site.block}"
+            key = (1 + site.block, words)
         else:
             key = (0, "text encoder") if _is_text(name) else (1000, "picture model")
         members.setdefault(key, []).append(factors)
