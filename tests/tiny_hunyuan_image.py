@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_hunyuanimage import AutoencoderKLHunyuanImage
@@ -147,7 +147,7 @@ def make_hunyuan_image(
     return path
 
 
-def component_files(file: Path) -> dict[str, str]:
+def component_files(file: Path) -> dict[str, Any]:
     """The fields of `[model]` that name what lies beside the denoiser's file."""
     names = {
         "vae": "vae.safetensors", "text_encoder": "qwen.safetensors",

@@ -8,6 +8,8 @@ short previews never do.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -42,11 +44,12 @@ def guided_by_projection(
         guidance_scale=cfg, adaptive_projected_guidance_start_step=plain
     )
     guider.momentum_buffer = MomentumBuffer(guider.adaptive_projected_guidance_momentum)
+    unread: Any = torch.zeros((), dtype=torch.long)  # the timestep; it counts steps instead
     count = 0
 
     def both(latents: Tensor, times: Tensor) -> Tensor:
         nonlocal count
-        guider.set_state(count, steps, torch.zeros((), dtype=torch.long))  # it reads the step alone
+        guider.set_state(count, steps, unread)
         count += 1
         wanted, unwanted = predict(latents, times).float(), negative(latents, times).float()
         return guider.forward(wanted, unwanted).pred

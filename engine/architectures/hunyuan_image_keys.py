@@ -134,11 +134,12 @@ def convert_denoiser(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     converted: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         targets = denoiser_names(name)
-        if len(targets) > 1:
+        first, *others = targets
+        if others:
             # All but the last are as wide as a token; the last takes what is left.
-            sizes = [width] * (len(targets) - 1)
+            sizes = [width] * len(others)
             parts = tensor.split([*sizes, len(tensor) - sum(sizes)])
-        elif original and targets[0].startswith(f"{_SWAPPED}."):
+        elif original and first.startswith(f"{_SWAPPED}."):
             parts = (_swapped(tensor),)
         else:
             parts = (tensor,)

@@ -36,9 +36,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def load_path(
-    path: Path, *, dtype: torch.dtype = torch.float32, beside: bool = False, **options: Any
+    path: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    beside: bool = False,
+    fields: dict[str, Any] | None = None,
 ) -> HunyuanImageModel:
-    fields: dict[str, Any] = (component_files(path) if beside else {}) | options
+    """Load it with these fields of `[model]`; `beside` takes the files that lie there."""
+    fields = (component_files(path) if beside else {}) | (fields or {})
     job = Model(architecture="hunyuan_image", path=str(path), **fields)
     model = load(Loading("hunyuan_image", job, torch.device("cpu"), dtype))
     assert isinstance(model, HunyuanImageModel)
@@ -94,7 +99,7 @@ def test_one_step_trains_without_network(made: dict[str, Path], layout: str) -> 
     text = model.encode_text(["a cat", 'a sign "Open"'])
     found = model.predict((latents + noise) / 2, torch.tensor([0.5, 0.5]), text)
     (found - (noise - latents)).square().mean().backward()
-    trained = [adapter.up.grad for adapter in network.each()]
+    trained = [adapter.up.grad for adapter in network.each_adapter()]
     assert len(trained) == 26
     assert all(grad is not None and bool(grad.any()) for grad in trained)
 
@@ -124,11 +129,11 @@ def test_the_jobs_own_picture_model_and_encoders_go_before_the_folders(
     other = make_hunyuan_image(tmp_path / "other", "comfyui", seed=1)
     expected = load_path(other, beside=True)
     folder, beside = made["diffusers"], component_files(other)
-    model = load_path(folder, denoiser=str(other), **beside)
+    model = load_path(folder, fields={"denoiser": str(other), **beside})
     for part, wanted in zip(parts_of(model), parts_of(expected), strict=True):
         name, tensor = next(iter(wanted.state_dict().items()))
         assert torch.equal(part.state_dict()[name], tensor)
-    own = load_path(folder, denoiser=str(made["diffusers"] / "transformer"))
+    own = load_path(folder, fields={"denoiser": str(folder / "transformer")})
     assert own.facts.shape == model.facts.shape
 
 
@@ -145,7 +150,7 @@ def test_the_authors_files_of_the_vae_and_the_prefixed_denoiser(
     prefixed = {f"model.diffusion_model.{n}": t for n, t in load_file(made["comfyui"]).items()}
     path = tmp_path / "dit.safetensors"
     save_file(prefixed, path)
-    model = load_path(path, **(beside | {"vae": str(tmp_path / "vae.ckpt")}))
+    model = load_path(path, fields=beside | {"vae": str(tmp_path / "vae.ckpt")})
     expected = load_path(made["diffusers"])
     for part, wanted in zip(parts_of(model)[:2], parts_of(expected)[:2], strict=True):
         found = part.state_dict()
@@ -164,7 +169,7 @@ def test_files_that_are_missing_are_named_with_where_they_come_from(made: dict[s
     assert "Comfy-Org" in caught.value.mend
     beside = component_files(made["single_file"])
     with pytest.raises(ModelProblem) as caught:
-        load_path(made["single_file"], **{**beside, "vae": None})
+        load_path(made["single_file"], fields={**beside, "vae": None})
     assert caught.value.field == "model.vae"
 
 
@@ -184,7 +189,7 @@ def test_files_that_were_exchanged_are_told_at_their_fields(
     path = made["single_file"]
     (path.parent / "empty").mkdir(exist_ok=True)
     with pytest.raises(ModelProblem, match=words) as caught:
-        load_path(path, **(component_files(path) | {field: str(path.parent / given)}))
+        load_path(path, beside=True, fields={field: str(path.parent / given)})
     assert caught.value.field == f"model.{field}"
     assert given in caught.value.message
 
@@ -210,12 +215,12 @@ def test_encoders_that_only_look_right_are_refused(made: dict[str, Path], tmp_pa
     }
     for words, file in cases.items():
         with pytest.raises(ModelProblem, match=words) as caught:
-            load_path(path, **(beside | {"text_encoder_2": file}))
+            load_path(path, fields=beside | {"text_encoder_2": file})
         assert caught.value.field == "model.text_encoder_2"
     refiner = tmp_path / "refiner.safetensors"
     save_file({"decoder.conv_in.conv.weight": torch.zeros(4, 4, 1, 1, 1)}, refiner)
     with pytest.raises(ModelProblem, match="refiner") as caught:
-        load_path(path, **(beside | {"vae": str(refiner)}))
+        load_path(path, fields=beside | {"vae": str(refiner)})
     assert caught.value.field == "model.vae"
 
 
@@ -232,7 +237,7 @@ def test_a_model_that_is_not_whole_or_has_more_is_refused(
         path = tmp_path / f"{name}.safetensors"
         save_file(content, path)
         with pytest.raises(ModelProblem, match=words):
-            load_path(path, **beside)
+            load_path(path, fields=beside)
 
 
 def test_fp16_is_refused_before_anything_is_read(made: dict[str, Path]) -> None:
@@ -241,7 +246,7 @@ def test_fp16_is_refused_before_anything_is_read(made: dict[str, Path]) -> None:
         load_path(made["diffusers"], dtype=torch.float16)
     assert caught.value.field == "training.precision"
     with pytest.raises(ModelProblem) as caught:
-        load_path(made["diffusers"], dtype=torch.float16, weights="fp16")
+        load_path(made["diffusers"], dtype=torch.float16, fields={"weights": "fp16"})
     assert caught.value.field == "model.weights"
 
 

@@ -29,6 +29,7 @@ def test_a_folder_trains_with_the_captions_kept(tmp_path: Path) -> None:
         pictures(tmp_path / "pictures"),
         tmp_path,
         dataset={"cache_text": "disk", "cache_directory": str(tmp_path / "cache")},
+        training={"blocks_to_swap": 2},
     )
     check_whole_run(run)
     file = load_file(run.adapter)
