@@ -43,8 +43,17 @@ class TinySdxl:
     clip_g: CLIPTextModelWithProjection
 
 
-def tiny_sdxl(*, vocabulary: int = SMALL_VOCABULARY, seed: int = 0) -> TinySdxl:
-    """Build the modules with random weights; the same seed gives the same weights."""
+def tiny_sdxl(
+    *,
+    vocabulary: int = SMALL_VOCABULARY,
+    seed: int = 0,
+    depths: tuple[int, int, int] = (1, 2, 10),
+) -> TinySdxl:
+    """Build the modules with random weights; the same seed gives the same weights.
+
+    `depths` are the transformer blocks of an attention at each level; fewer are for tests that
+    need the names and not the number.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config: dict[str, Any] = {
@@ -52,7 +61,7 @@ def tiny_sdxl(*, vocabulary: int = SMALL_VOCABULARY, seed: int = 0) -> TinySdxl:
             "block_out_channels": WIDTHS,
             "down_block_types": DOWN_BLOCKS,
             "up_block_types": UP_BLOCKS,
-            "transformer_layers_per_block": [1, 2, 10],
+            "transformer_layers_per_block": list(depths),
             "cross_attention_dim": CLIP_L_WIDTH + CLIP_G_WIDTH,
             "attention_head_dim": [1, 1, 1],
             "use_linear_projection": True,
