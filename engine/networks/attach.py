@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from engine.networks.adapter import Adapter
 from engine.networks.factors import Factors, fit_shape, load_into, load_norm
 from engine.networks.file import AdapterFile, read
-from engine.networks.layouts import FURTHER_KINDS, spellings
+from engine.networks.fusing import fused
+from engine.networks.layouts import FURTHER_KINDS, part_spellings, spellings
 from engine.networks.network import Member, Network
 from engine.networks.problem import AdapterProblem
 from engine.networks.shape import shape_of
@@ -136,27 +137,38 @@ def match(file: AdapterFile, sites: Iterable[Site], components: Mapping[str, obj
         AdapterProblem: if an adapter's sizes are another model's.
     """
     by_spelling: dict[str, Site] = {}
+    by_part: dict[str, tuple[Site, int]] = {}
     for site in sites:
         for name in spellings(site):
             by_spelling.setdefault(name, site)
+        for name, part in part_spellings(site):
+            by_part.setdefault(name, (site, part))
     factors: dict[str, Factors] = {}
+    pieces: dict[str, dict[int, Factors]] = {}
     norms: dict[str, dict[str, Tensor]] = {}
     unused = [Unused(key, "it is no part of an adapter") for key in file.unknown]
     for name in (*file.factors, *file.norms):
-        site = by_spelling.get(name)
+        site, part = by_spelling.get(name), None
         is_norm = name in file.norms
+        if site is None and name in by_part:
+            site, part = by_part[name]
         if site is None or (site.kind == "norm") != is_norm:
             unused.append(Unused(name, "this model has no such layer"))
         elif site.component not in components:
             role = site.component.replace("_", " ")
             unused.append(Unused(name, f"the {role} is not given"))
-        elif site.name in factors or site.name in norms:
+        elif site.name in factors or site.name in norms or part in pieces.get(site.name, {}):
             unused.append(Unused(name, f"{site.name} is in the file twice"))
         elif is_norm:
             norms[site.name] = file.norms[name]
+        elif part is not None:
+            pieces.setdefault(site.name, {})[part] = file.factors[name]
         else:
             factors[site.name] = fit_shape(file.factors[name], site)
             _refuse_input_axis(factors[site.name], site)
+    for site in sites:
+        if site.name in pieces:
+            factors[site.name] = fit_shape(fused(site, pieces[site.name]), site)
     return Matched(factors, tuple(unused), norms)
 
 

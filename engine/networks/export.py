@@ -1,4 +1,4 @@
-"""An adapter's tensors in the spelling of the program that is to read them (networks 1.11, 1.13)."""
+"""An adapter's tensors in the spelling of the program that reads them (networks 1.11, 1.13)."""
 
 from __future__ import annotations
 

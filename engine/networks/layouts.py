@@ -128,6 +128,27 @@ def spellings(site: Site) -> Iterator[str]:
         yield f"lora_te1_{site.original.replace('.', '_')}"
 
 
+def part_spellings(site: Site) -> Iterator[tuple[str, int]]:
+    """Yield the names under which diffusers' files hold the parts of a fused layer, and which.
+
+    A part is a place in `engine.networks.adapter.host_segments`.
+    """
+    modules = list(dict.fromkeys(segment.module for segment in site.segments))
+    if len(site.segments) == 1:
+        return
+    for part, module in enumerate(modules):
+        yield f"transformer.{module}", part
+        yield f"diffusion_model.{module}", part
+        yield module, part
+
+
+def original_paths(site: Site) -> list[str]:
+    """Where a site's weight stands in the original checkpoint, without what is before it."""
+    if site.component != "denoiser" or site.original != site.segments[0].module:
+        return [site.original]
+    return [*_original(site.original), site.original]
+
+
 def comfyui_name(site: Site) -> str:
     """The adapter's name that ComfyUI looks for, where it is not ours (spec: networks 3.7)."""
     return f"lora_unet_{site.comfyui.replace('.', '_')}" if site.comfyui else site.name

@@ -15,7 +15,9 @@ from engine.plan.sites.anima import (
     anima_sites,
 )
 from engine.plan.sites.flux import (
+    CHROMA,
     FLUX_DEV,
+    FLUX_SCHNELL,
     FluxShape,
     flux_shape,
     flux_shape_of_names,
@@ -41,6 +43,8 @@ from engine.plan.sites.sd import SD1, SD2, SdShape, sd_sites
 from engine.plan.sites.sd3 import sd3_sites
 from engine.plan.sites.sd3_shape import (
     SD3_MEDIUM,
+    SD35_LARGE,
+    SD35_MEDIUM,
     Sd3Shape,
     sd3_shape,
     sd3_shape_of_names,
@@ -70,6 +74,13 @@ SHAPES: dict[str, ModelShape] = {
     "hunyuan_image": HUNYUAN_IMAGE,
 }
 """The published sizes."""
+
+PUBLISHED: dict[str, tuple[ModelShape, ...]] = {
+    **{architecture: (shape,) for architecture, shape in SHAPES.items()},
+    "flux": (FLUX_DEV, FLUX_SCHNELL, CHROMA),
+    "sd3": (SD3_MEDIUM, SD35_MEDIUM, SD35_LARGE),
+}
+"""The published sizes of every variant, the usual one first."""
 
 TABLES: dict[type, Callable[[Any], tuple[Site, ...]]] = {
     SdShape: sd_sites,

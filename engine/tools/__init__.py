@@ -1,0 +1,1 @@
+"""Work on finished adapter files: convert, resize, extract, merge."""

@@ -1,0 +1,206 @@
+"""A base model's weights on disk, found by layer and rewritten in place of a copy.
+
+Nothing is converted: a file keeps its layout, its precision and every tensor that no adapter
+touches, byte for byte. One tensor is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from engine.networks.adapter import host_segments
+from engine.networks.layouts import original_paths
+from engine.plan.header import Header, read_header
+from engine.plan.site import Site
+from engine.tools.source import ToolProblem
+
+FOLDERS = {"denoiser": ("transformer", "unet")}  # the text encoders' are their own roles
+PREFIXES = {
+    "denoiser": ("model.diffusion_model.", "diffusion_model.", "net.", "transformer.", ""),
+    "text_encoder": (
+        "cond_stage_model.transformer.", "cond_stage_model.model.",
+        "conditioner.embedders.0.transformer.", "text_encoders.clip_l.transformer.",
+        "text_encoders.gemma2_2b.transformer.model.", "text_encoders.qwen3_06b.transformer.model.",
+        "model.", "",
+    ),
+    "text_encoder_2": (
+        "conditioner.embedders.1.model.", "text_encoders.clip_g.transformer.",
+        "text_encoders.t5xxl.transformer.", "",
+    ),
+    "text_encoder_3": ("text_encoders.t5xxl.transformer.", ""),
+    "text_conditioner": ("llm_adapter.", "net.llm_adapter.", "model.diffusion_model.llm_adapter.",
+                         "diffusion_model.llm_adapter.", ""),
+}  # fmt: skip
+"""What may stand before a layer's name in a file, by role."""
+
+_WRITABLE = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+             "F64": torch.float64}  # fmt: skip
+_OPEN_CLIP = re.compile(r"(?:text_model\.)?encoder\.layers\.(\d+)\.(.+)")
+_OPEN_CLIP_PARTS = {"self_attn.out_proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc",
+                    "mlp.fc2": "mlp.c_proj"}  # fmt: skip
+_FUSED_CLIP = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a layer, or one of its parts, stands.
+
+    Attributes:
+        file: the safetensors file.
+        key: the tensor's name, without `.weight` or `.bias`.
+        part: index into `host_segments(site)`, or None: the whole site in the original's rows.
+        rows: its rows of the tensor, or None for all of them.
+    """
+
+    file: Path
+    key: str
+    part: int | None
+    rows: tuple[int, int] | None = None
+
+
+class BaseFiles:
+    """The safetensors files of a model: one file, or a diffusers folder.
+
+    Raises:
+        ToolProblem: there are none, or they are pickles.
+        FileProblem: one cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.is_folder = path.is_dir()
+        files = sorted(path.glob("*/*.safetensors")) if self.is_folder else [path]
+        if path.suffix.lower() in (".ckpt", ".pt", ".bin") or not files:
+            raise ToolProblem(
+                f"{path} holds no .safetensors weights. Convert the model to safetensors first."
+            )
+        self.headers = {file: read_header(file) for file in files}
+
+    def places(self, site: Site) -> list[Place]:
+        """Every place of a site's weights, or none if the files do not hold it."""
+        if self.is_folder:
+            return list(self._in_folder(site))
+        return self._in_file(site)
+
+    def _in_folder(self, site: Site) -> Iterator[Place]:
+        folders = FOLDERS.get(site.component, (site.component,))
+        for part, segments in enumerate(host_segments(site)):
+            module = segments[0].module
+            for file, header in self.headers.items():
+                if file.parent.name not in folders:
+                    continue
+                for prefix in ("", "text_model.", "model.", "language_model."):
+                    if f"{prefix}{module}.weight" in header.entries:
+                        yield Place(file, f"{prefix}{module}", part)
+
+    def _in_file(self, site: Site) -> list[Place]:
+        header = self.headers[self.path]
+        for prefix in PREFIXES[site.component]:
+            for path in (*original_paths(site), *_without_text_model(site)):
+                if f"{prefix}{path}.weight" in header.entries:
+                    return [Place(self.path, f"{prefix}{path}", None)]
+            found = self._open_clip(site, prefix, header)
+            if found:
+                return [found]
+        parts = list(self._parts_in_file(site, header))
+        return parts if len(parts) == len(host_segments(site)) else []
+
+    def _parts_in_file(self, site: Site, header: Header) -> Iterator[Place]:
+        """A file in the libraries' names, as some are shared."""
+        for part, segments in enumerate(host_segments(site)):
+            for prefix in PREFIXES[site.component]:
+                if f"{prefix}{segments[0].module}.weight" in header.entries:
+                    yield Place(self.path, f"{prefix}{segments[0].module}", part)
+                    break
+
+    def _open_clip(self, site: Site, prefix: str, header: Header) -> Place | None:
+        """OpenCLIP holds q, k and v as rows of one tensor."""
+        match = _OPEN_CLIP.fullmatch(site.original)
+        if match is None:
+            return None
+        block = f"{prefix}transformer.resblocks.{match[1]}"
+        if match[2] in _FUSED_CLIP and f"{block}.attn.in_proj_weight" in header.entries:
+            start = _FUSED_CLIP.index(match[2]) * site.rows
+            return Place(self.path, f"{block}.attn.in_proj", None, (start, start + site.rows))
+        part = _OPEN_CLIP_PARTS.get(match[2])
+        if part and f"{block}.{part}.weight" in header.entries:
+            return Place(self.path, f"{block}.{part}", None)
+        return None
+
+    def copy(self, target: Path) -> Mapping[Path, Path]:
+        """Copy the model to `target`; returns where each weights file went.
+
+        Raises:
+            ToolProblem: there is no room for it.
+        """
+        size = sum(header.size for header in self.headers.values())
+        free = shutil.disk_usage(_existing(target)).free
+        if free < size * 1.01:
+            raise ToolProblem(
+                f"{target} needs {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free there."
+            )
+        if not self.is_folder:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.path, target)
+            return {self.path: target}
+        shutil.copytree(self.path, target, ignore=shutil.ignore_patterns("*.bin", "*.ckpt", ".*"))
+        return {file: target / file.relative_to(self.path) for file in self.headers}
+
+
+class TensorFile:
+    """A copied file whose tensors are read and written back one by one, in their own format."""
+
+    def __init__(self, header: Header, copied: Path) -> None:
+        self._header, self._copied = header, copied
+
+    def read(self, key: str) -> Tensor:
+        """A tensor in float32.
+
+        Raises:
+            ToolProblem: it is in a format that cannot be written back, such as fp8.
+        """
+        info = self._header.entries[key]
+        if info.dtype not in _WRITABLE:
+            raise ToolProblem(
+                f"{self._header.path.name}: {key} is kept as {info.dtype}. Merge into the model in "
+                "fp16, bf16 or fp32."
+            )
+        with safe_open(self._copied, framework="pt", device="cpu") as file:
+            return file.get_tensor(key).float()
+
+    def write(self, key: str, tensor: Tensor) -> None:
+        """Write a tensor over the former one."""
+        info = self._header.entries[key]
+        raw = tensor.to(_WRITABLE[info.dtype]).contiguous().reshape(-1).view(torch.uint8).numpy()
+        with self._copied.open("r+b") as file:
+            file.seek(self._header.data_start + info.start)
+            file.write(raw.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def tensor_name(header: Header, key: str, ending: str) -> str | None:
+    """The name of a layer's weight or bias: `x.weight`, or OpenCLIP's `in_proj_weight`."""
+    names = (f"{key}.{ending}", f"{key}_{ending}")
+    return next((name for name in names if name in header.entries), None)
+
+
+def _without_text_model(site: Site) -> list[str]:
+    """Files of 2022 and separate encoder files lack this level."""
+    short = site.original.removeprefix("text_model.")
+    return [short] if short != site.original else []
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,48 @@
+"""Another program's spelling, or another precision, of an adapter file (spec: networks 1.13)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.networks.export import export
+from engine.networks.file import Precision, save
+from engine.networks.layouts import Layout
+from engine.tools.source import Source, check_target, tensors_of
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that a tool wrote, how many adapters are in it, and what there is to say of it."""
+
+    path: Path
+    adapters: int
+    notes: tuple[str, ...] = ()
+
+
+def convert(
+    source: Source,
+    target: Path,
+    layout: Layout,
+    precision: Precision | None = None,
+    *,
+    overwrite: bool = False,
+) -> Written:
+    """Write the file anew in a layout, in a precision or its own, with its metadata.
+
+    Raises:
+        ToolProblem: the target is there already.
+        FileProblem: it cannot be written; what was there is still there.
+    """
+    check_target(target, overwrite)
+    tensors = tensors_of(source.matched.factors, source.matched.norms)
+    made = export(tensors, source.sites, source.architecture, layout)
+    save(target, made.tensors, source.file.metadata, precision or source.precision)
+    notes = [*made.notes]
+    if source.matched.unused:
+        first = source.matched.unused[0]
+        notes.append(
+            f"{len(source.matched.unused)} parts of the file were left out, such as {first.name}: "
+            f"{first.reason}."
+        )
+    return Written(target, len(source.matched.names), tuple(notes))
