@@ -6,7 +6,6 @@ read off the tensors, so nothing is fetched (spec: training-sd-flux 1.2, 1.4).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,7 +18,6 @@ from engine.architectures.checkpoint import Checkpoint
 from engine.architectures.denoiser_names import denoiser_names
 from engine.plan.sites.sd3_shape import PATCH, Sd3Shape, sd3_shape_of_names
 
-HEAD_WIDTH = 64  # of every attention head of the published models
 CLIP_L_PREFIX = "text_encoders.clip_l.transformer."
 CLIP_G_PREFIX = "text_encoders.clip_g.transformer."
 WHAT = "picture model (transformer)"
@@ -53,14 +51,13 @@ def load_transformer(
         converted = single_file_utils.convert_sd3_transformer_checkpoint_to_diffusers(tensors)
     except KeyError as missing:
         raise not_whole(checkpoint, WHAT, map(str, missing.args)) from None
-    config = transformer_config(shape, shapes)
+    config = transformer_config(shape)
     return assemble(SD3Transformer2DModel, config, converted, tensors, checkpoint, WHAT, whole=True)
 
 
-def transformer_config(shape: Sd3Shape, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """The library's config for a file of this shape; heads are told by their norms, if any."""
-    norm = shapes.get("joint_blocks.0.x_block.attn.ln_q.weight")
-    head = norm[0] if norm is not None else min(HEAD_WIDTH, shape.width)
+def transformer_config(shape: Sd3Shape) -> dict[str, Any]:
+    """The library's config for a file of this shape."""
+    head = min(shape.head_width, shape.width)
     return {
         "sample_size": shape.latent_side,
         "patch_size": PATCH,

@@ -233,7 +233,7 @@ def test_the_published_sizes_are_read_off_the_tensors(variant: str, billions: fl
     """training-sd-flux 1.1: the library's own model of these sizes, in the original names."""
     shape = VARIANTS_BY_NAME[variant]
     with torch.device("meta"):
-        transformer = SD3Transformer2DModel(**transformer_config(shape, {}))
+        transformer = SD3Transformer2DModel(**transformer_config(shape))
     assert round(sum(p.numel() for p in transformer.parameters()) / 1e9, 2) == billions
     names = {n: tuple(t.shape) for n, t in original_names(transformer.state_dict()).items()}
     assert sd3_shape_of_names(names) == shape

@@ -122,3 +122,15 @@ def test_a_shape_is_read_off_the_configs() -> None:
     assert sd3_variant(shape) == "3.5-medium"
     with pytest.raises(ValueError, match="width"):
         sd3_shape({"denoiser": transformer | {"caption_projection_dim": 64}})
+
+
+@pytest.mark.parametrize(("variant", "count"), [("medium", 0), ("3.5-medium", 122),
+                                                 ("3.5-large", 152)])  # fmt: skip
+def test_norms_of_queries_and_keys(variant: str, count: int) -> None:
+    """networks 5.2: the affine norms of each model, in the original checkpoint's names."""
+    norms = [s for s in sd3_sites(VARIANTS[variant]) if s.kind == "norm"]
+    assert len(norms) == count
+    assert not any(norm.default or norm.norm_bias for norm in norms)
+    if count:
+        assert norms[0].name == "lora_unet_joint_blocks_0_x_block_attn_ln_q"
+        assert norms[3].segments[0].module == "transformer_blocks.0.attn.norm_added_k"

@@ -8,6 +8,7 @@ last context block and of the final layer is stored there with its halves swappe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from engine.plan.site import HostKind, Segment, Site
 from engine.plan.sites.sd3_shape import PATCH, TIME_WIDTH, Sd3Shape
@@ -27,7 +28,10 @@ def sd3_sites(shape: Sd3Shape) -> tuple[Site, ...]:
     for block in range(shape.layers):
         sites += _context_block(shape, block)
         sites += _picture_block(shape, block)
-    return (*sites, *_conditioning(shape))
+    sites += _conditioning(shape)
+    if shape.normalized:
+        sites += _norms(shape)
+    return tuple(sites)
 
 
 def _context_block(shape: Sd3Shape, block: int) -> Iterator[Site]:
@@ -100,6 +104,22 @@ def _conditioning(shape: Sd3Shape) -> Iterator[Site]:
     yield _swapped("final_layer.adaLN_modulation.1", "norm_out.linear", width, "emb", None)
     outputs = PATCH**2 * shape.latent_channels
     yield _linear("final_layer.linear", "proj_out", outputs, width, "emb", None, tokens)
+
+
+def _norms(shape: Sd3Shape) -> Iterator[Site]:
+    """The norms of queries and keys, without bias (spec: networks 5.2)."""
+    width = shape.head_width
+    for block in range(shape.layers):
+        here, there = f"joint_blocks.{block}", f"transformer_blocks.{block}"
+        halves = [("x_block.attn", "attn.norm_"), ("context_block.attn", "attn.norm_added_")]
+        if block in shape.dual:
+            halves.append(("x_block.attn2", "attn2.norm_"))
+        for original, module in halves:
+            for part in "qk":
+                segments = (Segment(f"{there}.{module}{part}", (0, width), (0, width)),)
+                name = f"{here}.{original}.ln_{part}"
+                norm = _site(name, "norm", width, 1, segments, "norm", block, 0)
+                yield replace(norm, default=False, norm_bias=False)
 
 
 def _linear(

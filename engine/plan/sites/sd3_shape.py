@@ -25,6 +25,7 @@ from engine.plan.sites.text_encoders import (
 Shapes = Mapping[str, tuple[int, ...]]
 
 PATCH = 2  # latents of a patch's side
+HEAD_WIDTH = 64  # of an attention head, where no norm tells it
 TIME_WIDTH = 256  # of the sinusoids that a timestep becomes
 
 
@@ -36,7 +37,8 @@ class Sd3Shape:
         width: of a token, picture's and text's alike.
         layers: joint blocks; the last one leaves the text as it is.
         dual: the blocks with a second attention among the picture's own tokens.
-        normalized: queries and keys have a norm.
+        normalized: queries and keys have a norm in each head.
+        head_width: of an attention head.
         context_width: of a text token before it is embedded.
         pooled_width: of the pooled text.
         latent_channels: of the VAE.
@@ -50,6 +52,7 @@ class Sd3Shape:
     layers: int = 24
     dual: tuple[int, ...] = ()
     normalized: bool = False
+    head_width: int = HEAD_WIDTH
     context_width: int = 4096
     pooled_width: int = 2048
     latent_channels: int = 16
@@ -96,6 +99,7 @@ def _transformer_shape(config: Mapping[str, Any]) -> Sd3Shape:
         layers=int(config["num_layers"]),
         dual=tuple(int(i) for i in config.get("dual_attention_layers") or ()),
         normalized=config.get("qk_norm") is not None,
+        head_width=int(config["attention_head_dim"]),
         context_width=int(config["joint_attention_dim"]),
         pooled_width=int(config["pooled_projection_dim"]),
         latent_channels=int(config.get("in_channels", 16)),
@@ -125,7 +129,8 @@ def sd3_shape_of_names(names: Shapes) -> Sd3Shape | None:
             dual=tuple(
                 i for i in range(depth) if f"joint_blocks.{i}.x_block.attn2.qkv.weight" in names
             ),
-            normalized="joint_blocks.0.x_block.attn.ln_q.weight" in names,
+            normalized=_NORM in names,
+            head_width=names.get(_NORM, (HEAD_WIDTH,))[0],
             context_width=names["context_embedder.weight"][1],
             pooled_width=names["y_embedder.mlp.0.weight"][1],
             latent_channels=channels,
@@ -138,6 +143,7 @@ def sd3_shape_of_names(names: Shapes) -> Sd3Shape | None:
         return None
 
 
+_NORM = "joint_blocks.0.x_block.attn.ln_q.weight"
 _JOINT = re.compile(r"joint_blocks\.(\d+)\.")
 
 
