@@ -31,7 +31,19 @@ COMMANDS = {
     "demo": Command("engine", "engine.commands.demo:main", "train the demo adapter (--headless)"),
     "train": Command("engine", "engine.commands.train:main", "train an adapter from a job file"),
     "plan": Command("window", "engine.commands.plan:main", "foretell what a job will do"),
-    "inspect": Command("window", "engine.commands.inspect:main", "tell what a LoRA file holds"),
+    "inspect": Command("engine", "engine.commands.inspect:main", "tell what a LoRA file holds"),
+    "merge": Command(
+        "engine", "engine.commands.tools:main_merge", "work LoRA files into a model, or join them"
+    ),
+    "extract": Command(
+        "engine", "engine.commands.tools:main_extract", "take smaller ranks out of a DyLoRA file"
+    ),
+    "resize": Command(
+        "engine", "engine.commands.tools:main_resize", "keep a LoRA file's strongest directions"
+    ),
+    "convert": Command(
+        "engine", "engine.commands.tools:main_convert", "write a LoRA file for another program"
+    ),
     "doctor": Command("", "engine.commands.doctor:main", "say what is missing, and its mend"),
     "bench": Command("engine", "engine.commands.bench:main", "measure speed and memory"),
     "test": Command("dev", "engine.commands.test:main", "run the linters and the tests"),

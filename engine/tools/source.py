@@ -69,7 +69,7 @@ def open_source(path: Path, architecture: str | None = None, model: Path | None 
             f"{path.name}: {guess.reason}. Name the architecture with --architecture: "
             f"{', '.join(ARCHITECTURES)}."
         )
-    present = dict.fromkeys(ROLES, True)
+    present: dict[str, object] = dict.fromkeys(ROLES, True)
     refused = ""
     for shape in _shapes(chosen, model):
         sites = sites_of(chosen, shape)

@@ -1,0 +1,257 @@
+"""`merge`, `extract`, `resize`, `convert`: work on finished adapter files.
+
+Exit code: 0 done, 1 failed, 2 wrong use. Never over an existing file without `--overwrite`. With
+`--json` every line of stdout is an object: progress {done, total}, written {path, layers, notes},
+kept {least, mean, ranks}, or error {message}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.networks.problem import AdapterProblem
+from engine.plan.header import FileProblem
+from engine.schema.architectures import ARCHITECTURES
+from engine.tools.convert import Written, convert
+from engine.tools.extract import extract, name_of_rank, ranks_of_unit
+from engine.tools.merge import Weighted, join, merge_into_base
+from engine.tools.resize import Kept, resize
+from engine.tools.source import Source, ToolProblem, open_source
+
+PRECISIONS = ("bf16", "fp16", "fp32")
+
+
+def main_convert(argv: Sequence[str]) -> int:
+    """Run `convert`."""
+    parser = _parser(
+        "convert",
+        "Write a LoRA file in another program's names, or in another precision.",
+        "main.py convert cat.safetensors --to diffusers --out cat-diffusers.safetensors",
+    )
+    parser.add_argument("--to", required=True, choices=("kohya", "diffusers", "comfyui"))
+    _add_out(parser, "the new file")
+    parser.add_argument("--precision", choices=PRECISIONS, help="by default that of the file")
+    options = parser.parse_args(argv)
+
+    def work(voice: Voice) -> None:
+        source = _open(options, options.file)
+        voice.written(
+            convert(source, options.out, options.to, options.precision, overwrite=options.overwrite)
+        )
+
+    return _run(work, options)
+
+
+def main_resize(argv: Sequence[str]) -> int:
+    """Run `resize`."""
+    parser = _parser(
+        "resize",
+        "Keep the strongest directions of each layer of a LoRA file.",
+        "main.py resize cat.safetensors --rank 8 --out cat-8.safetensors",
+    )
+    parser.add_argument("--rank", type=_positive, metavar="R", help="at most so many a layer")
+    parser.add_argument(
+        "--dynamic", type=_share, metavar="SHARE",
+        help="as few as keep this share of each layer's strength (squared), such as 0.95",
+    )  # fmt: skip
+    _add_out(parser, "the new file")
+    options = parser.parse_args(argv)
+    if options.rank is None and options.dynamic is None:
+        parser.error("give --rank, --dynamic, or both")
+
+    def work(voice: Voice) -> None:
+        written, kept = resize(
+            _open(options, options.file),
+            options.out,
+            rank=options.rank,
+            energy=options.dynamic,
+            overwrite=options.overwrite,
+            progress=voice.progress,
+        )
+        voice.written(written)
+        voice.kept(kept)
+
+    return _run(work, options)
+
+
+def main_extract(argv: Sequence[str]) -> int:
+    """Run `extract`."""
+    parser = _parser(
+        "extract",
+        "Take smaller ranks out of a DyLoRA file.",
+        "main.py extract cat.safetensors --unit 4 --out cat.safetensors",
+    )
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--rank", type=_positive, metavar="R", help="one rank")
+    chosen.add_argument("--unit", type=_positive, metavar="U", help="every multiple below the rank")
+    parser.add_argument(
+        "--keep-strength", action="store_true", help="act as strongly as in training"
+    )
+    _add_out(parser, "the new file; with --unit the rank is added to its name")
+    options = parser.parse_args(argv)
+
+    def work(voice: Voice) -> None:
+        source = _open(options, options.file)
+        many = options.unit is not None
+        for rank in ranks_of_unit(source, options.unit) if many else [options.rank]:
+            target = name_of_rank(options.out, rank) if many else options.out
+            voice.written(
+                extract(
+                    source, target, rank,
+                    keep_strength=options.keep_strength, overwrite=options.overwrite,
+                )
+            )  # fmt: skip
+
+    return _run(work, options)
+
+
+def main_merge(argv: Sequence[str]) -> int:
+    """Run `merge`."""
+    parser = argparse.ArgumentParser(
+        prog="main.py merge",
+        description="Work LoRA files into a copy of a base model, or without --base join several "
+        "files into one.",
+        epilog="Example: python main.py merge --base sdxl.safetensors --lora cat.safetensors:0.8 "
+        "--out sdxl-cat.safetensors",
+    )
+    parser.add_argument("--base", type=Path, metavar="MODEL", help="a .safetensors file or folder")
+    parser.add_argument(
+        "--lora", action="append", required=True, metavar="FILE[:WEIGHT]",
+        help="a LoRA file and how strongly it acts; may be given several times",
+    )  # fmt: skip
+    _add_model(parser)
+    _add_out(parser, "the new file or folder")
+    parser.add_argument("--precision", choices=PRECISIONS, help="of a joined file")
+    options = parser.parse_args(argv)
+    if options.base is None and len(options.lora) < 2:
+        parser.error("give --base, or two or more --lora to join")
+
+    def work(voice: Voice) -> None:
+        model = options.base or options.model
+        items = []
+        for text in options.lora:
+            path, weight = file_and_weight(text)
+            items.append(Weighted(open_source(path, options.architecture, model), weight))
+        if options.base is None:
+            written = join(
+                items, options.out, precision=options.precision, overwrite=options.overwrite
+            )
+        else:
+            written = merge_into_base(
+                options.base, items, options.out,
+                overwrite=options.overwrite, progress=voice.progress,
+            )  # fmt: skip
+        voice.written(written)
+
+    return _run(work, options)
+
+
+def file_and_weight(text: str) -> tuple[Path, float]:
+    """Take `cat.safetensors:0.8` apart; a drive's colon is no weight."""
+    path, colon, weight = text.rpartition(":")
+    try:
+        return (Path(path), float(weight)) if colon and path else (Path(text), 1.0)
+    except ValueError:
+        return Path(text), 1.0
+
+
+def _parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"main.py {name}", description=description, epilog=f"Example: python {example}"
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="a .safetensors LoRA file")
+    _add_model(parser)
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--architecture", choices=tuple(ARCHITECTURES), help="if it is not seen")
+    parser.add_argument(
+        "--model", type=Path, metavar="MODEL", help="the base model, if not of a published size"
+    )
+
+
+def _add_out(parser: argparse.ArgumentParser, words: str) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="PATH", help=words)
+    parser.add_argument("--overwrite", action="store_true", help="write over a file that is there")
+    parser.add_argument("--json", action="store_true", help="tell everything as JSON lines")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("it must be 1 or more")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError("it must be above 0, and at most 1")
+    return value
+
+
+def _open(options: Any, path: Path) -> Source:
+    return open_source(path, options.architecture, options.model)
+
+
+class Voice:
+    """Tells a person, or with `--json` a program, what a tool does."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+
+    def progress(self, done: int, total: int) -> None:
+        """So many layers are done."""
+        if self._json:
+            self._line(done=done, total=total)
+        elif sys.stderr.isatty():
+            end = "\n" if done == total else ""
+            print(f"\r{done} of {total} layers", end=end, file=sys.stderr, flush=True)
+
+    def written(self, written: Written) -> None:
+        """A file is there."""
+        if self._json:
+            self._line(path=str(written.path), layers=written.adapters, notes=list(written.notes))
+            return
+        print(f"{written.path}: {written.adapters} layers")
+        for note in written.notes:
+            print(f"Note: {note}")
+
+    def kept(self, kept: Kept) -> None:
+        """What is left after cutting ranks."""
+        ranks = sorted(set(kept.ranks.values()))
+        if self._json:
+            self._line(least=kept.least, mean=kept.mean, ranks=ranks)
+            return
+        print(
+            f"Ranks {ranks[0]} to {ranks[-1]}; kept {kept.mean:.1%} on average, "
+            f"{kept.least:.1%} at least."
+        )
+
+    def error(self, message: str) -> None:
+        """It did not work."""
+        if self._json:
+            self._line(message=message)
+        print(message, file=sys.stderr)
+
+    def _line(self, **values: Any) -> None:
+        print(json.dumps(values, ensure_ascii=False), flush=True)
+
+
+def _run(work: Callable[[Voice], None], options: Any) -> int:
+    voice = Voice(options.json)
+    try:
+        work(voice)
+    except (FileProblem, AdapterProblem, ToolProblem) as problem:
+        voice.error(str(problem))
+        return 1
+    except OSError as error:
+        voice.error(f"{error.filename or options.out}: {error.strerror or error}")
+        return 1
+    return 0
