@@ -1,35 +1,18 @@
-"""From the options of `[network]` to rank, alpha and learning rate of each site (networks 4.1)."""
+"""From the options of `[network]` to rank, alpha and learning rate of each site (networks 4)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
 
+from engine.plan.block_ranks import BlockRanks
 from engine.plan.family_ranks import FamilyRanks
 from engine.plan.matching import ValuesByPattern
 from engine.plan.selection import COMPONENTS_OF, Selection
 from engine.plan.site import TEXT_ENCODERS, Placement, Site
-from engine.schema.architectures import ARCHITECTURES, Architecture
-from engine.schema.lr_weights import block_lr_weights
 from engine.schema.network import Network
 
 FileRanks = Mapping[str, tuple[int, float]]
 """Adapter name → rank and alpha, as a file has them."""
-
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class _Blocks:
-    """Rank and alpha of every block, for the linear layers and for the 3×3 ones."""
-
-    dims: list[int]
-    alphas: list[float]
-    conv_dims: list[int] | None  # None: 3×3 layers and the resnets' linear ones are not trained
-    conv_alphas: list[float]
-    lr_weights: list[float] | None
 
 
 def place(
@@ -49,37 +32,60 @@ def place(
     Raises:
         OptionError: for a pattern, a selection of blocks or a weight that cannot be used here.
     """
-    about = ARCHITECTURES[architecture]
     selection = Selection(network, architecture)
-    blocks = _blocks(network, about)
-    families = FamilyRanks(network, architecture, sites)
-    ranks = ValuesByPattern("network_reg_dims", network.network_reg_dims or (), ranks=True)
+    ranks = _Ranks(network, sites, architecture)
     rates = ValuesByPattern("network_reg_lrs", network.network_reg_lrs or ())
-    trained = COMPONENTS_OF[network.train]
     several = len({s.component for s in sites}.intersection(TEXT_ENCODERS)) > 1
     placements = []
     for site in sites:
+        rank, alpha = 0, 0.0
         if file_ranks is not None:
-            rank, alpha = file_ranks.get(site.name, (0, 0.0))
-            if site.component not in trained:
-                continue
+            if site.component in COMPONENTS_OF[network.train]:
+                rank, alpha = file_ranks.get(site.name, (0, 0.0))
         elif selection.holds(site):
-            rank, alpha = _rank_and_alpha(network, blocks, families, ranks, site)
-        else:
+            rank, alpha = ranks.of(site)
+        if rank == 0:
             continue
-        weight = _lr_weight(blocks, site)
-        rule = rates.first(site) if rank else None
+        rule = rates.first(site)
         rate = None if rule is None else rates.values[rule]
-        if rank == 0 or weight == 0.0 or rate == 0.0:
+        weight = ranks.blocks.weight(site)
+        if weight == 0.0 or rate == 0.0:
             continue
-        group = _group(blocks, site, several, rule)
-        if network.rs_lora and file_ranks is None and site.kind != "norm":
-            alpha = (alpha or rank) * rank**0.5  # what readers divide by the rank
+        group = _group(site, ranks.blocks.weights is not None, several, rule)
         split = _parts(site) if network.split_qkv else 1
         if file_ranks is not None and split > 1:
             rank, alpha = _of_part(rank, alpha, split)
         placements.append(Placement(site, rank, alpha or float(rank), weight, group, rate, split))
     return tuple(placements)
+
+
+class _Ranks:
+    """Ranks and alphas by the options: by pattern before family, family before block."""
+
+    def __init__(self, network: Network, sites: Sequence[Site], architecture: str) -> None:
+        self.blocks = BlockRanks(network, architecture)
+        self._families = FamilyRanks(network, architecture, sites)
+        pairs = network.network_reg_dims or ()
+        self._patterns = ValuesByPattern("network_reg_dims", pairs, ranks=True)
+        self._network = network
+
+    def of(self, site: Site) -> tuple[int, float]:
+        """The rank, 0 for none, and the alpha, 0 for the rank."""
+        if site.kind == "norm":
+            return int(self._families.of(site) != 0 and self.blocks.trains(site)), 1.0
+        rank, alpha = self._of_layer(site)
+        if self._network.rs_lora:
+            alpha = (alpha or rank) * rank**0.5  # what readers divide by the rank
+        return rank, alpha
+
+    def _of_layer(self, site: Site) -> tuple[int, float]:
+        rule = self._patterns.first(site)
+        if rule is not None:
+            return int(self._patterns.values[rule]), self._network.alpha
+        if site.component != "denoiser":
+            return self._network.rank, self._network.alpha
+        own = self._families.of(site)
+        return self.blocks.of(site) if own is None else (own, self._network.alpha)
 
 
 def _parts(site: Site) -> int:
@@ -92,67 +98,13 @@ def _of_part(rank: int, alpha: float, split: int) -> tuple[int, float]:
     return (rank // split, alpha / split) if rank % split == 0 else (rank, alpha)
 
 
-def _blocks(network: Network, architecture: Architecture) -> _Blocks:
-    count = len(architecture.blocks)
-    conv = network.conv_dim is not None or network.conv_block_dims is not None
-    conv_alpha = 1.0 if network.conv_alpha is None else network.conv_alpha
-    return _Blocks(
-        dims=_filled(network.block_dims, network.rank, count),
-        alphas=_filled(network.block_alphas, network.alpha, count),
-        conv_dims=_filled(network.conv_block_dims, network.conv_dim or 0, count) if conv else None,
-        conv_alphas=_filled(network.conv_block_alphas, conv_alpha, count),
-        lr_weights=block_lr_weights(network, architecture),
-    )
-
-
-def _filled(values: list[_T] | None, default: _T, count: int) -> list[_T]:
-    """The list, or the default for every block; a list of wrong length keeps to the default."""
-    return values if values is not None and len(values) == count else [default] * count
-
-
-def _rank_and_alpha(
-    network: Network,
-    blocks: _Blocks,
-    families: FamilyRanks,
-    ranks: ValuesByPattern,
-    site: Site,
-) -> tuple[int, float]:
-    if site.kind == "norm":
-        return 0 if families.of(site) == 0 else _norm_rank(blocks, site), 1.0
-    rule = ranks.first(site)
-    if rule is not None:
-        return int(ranks.values[rule]), network.alpha
-    if site.component != "denoiser":
-        return network.rank, network.alpha
-    own = families.of(site)
-    if own is not None or site.block is None or not blocks.dims:
-        return network.rank if own is None else own, network.alpha
-    if site.kernel != (1, 1) and blocks.conv_dims is not None:
-        return blocks.conv_dims[site.block], blocks.conv_alphas[site.block]
-    return blocks.dims[site.block], blocks.alphas[site.block]
-
-
-def _norm_rank(blocks: _Blocks, site: Site) -> int:
-    """1 for a norm in a block that is trained, else 0."""
-    if site.block is None or not blocks.dims:
-        return 1
-    conv = blocks.conv_dims[site.block] if blocks.conv_dims is not None else 0
-    return int(bool(blocks.dims[site.block] or conv))
-
-
-def _lr_weight(blocks: _Blocks, site: Site) -> float:
-    if site.block is None or blocks.lr_weights is None:
-        return 1.0
-    return blocks.lr_weights[site.block]
-
-
-def _group(blocks: _Blocks, site: Site, several: bool, rule: int | None) -> str:
+def _group(site: Site, by_block: bool, several: bool, rule: int | None) -> str:
     """The name of the parameter group, as curves and logs show it (spec: networks 1.7)."""
     if site.component in TEXT_ENCODERS:
         number = TEXT_ENCODERS.index(site.component) + 1
         name = f"textencoder{number}" if several else "textencoder"
-    elif site.block is None or blocks.lr_weights is None:
-        name = "unet"
-    else:
+    elif site.block is not None and by_block:
         name = f"unet_block{site.block}"
+    else:
+        name = "unet"
     return name if rule is None else f"{name}_reg_lr_{rule}"
