@@ -23,6 +23,8 @@ def place_notes(network: Network, sites: Sequence[Site], architecture: str) -> I
         yield f"{error} This model has no more; the plan shows all of them."
     if network.train_t5xxl and not any(site.family == "t5" for site in sites):
         yield "This model has no T5-XXL, so there is nothing to train in it."
+    if network.train_norm and not any(site.kind == "norm" for site in sites):
+        yield "This model has no norm layers with weights of their own to train."
     for key in (*PATTERNS, *PAIRS):
         for text in getattr(network, key) or ():
             pattern = text.rpartition("=")[0].strip() if key in PAIRS else text

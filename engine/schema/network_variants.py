@@ -76,7 +76,7 @@ class NetworkVariants(NetworkPlaces):
         "Also learns small changes of the norms beside the adapted layers. diffusers refuses such "
         "files; ComfyUI reads them.",
         section=_KIND,
-        applies_to=("sd1", "sd2", "sdxl"),
+        applies_to=("sd1", "sd2", "sdxl", "sd3"),
     )
     rs_lora: bool = option(
         False,
