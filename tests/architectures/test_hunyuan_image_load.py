@@ -303,3 +303,40 @@ def test_a_distilled_folder_is_refused(made: dict[str, Path], tmp_path: Path) ->
     path.write_text(json.dumps(json.loads(path.read_text()) | {"use_meanflow": True}))
     with pytest.raises(ModelProblem, match="distilled"):
         load_path(folder)
+
+
+def in_eight_bits(path: Path, scaled: Path) -> str:
+    """Write the file's blocks in fp8 with a scale beside each weight, as ComfyUI's copies have."""
+    file = {"scaled_fp8": torch.zeros(2, dtype=torch.float8_e4m3fn)}
+    for name, tensor in load_file(path).items():
+        file[name] = tensor
+        if tensor.dim() == 2 and ("layers." in name or "blocks." in name):
+            scale = tensor.abs().max() / 448
+            file[name] = (tensor / scale).to(torch.float8_e4m3fn)
+            file[f"{name.removesuffix('weight')}scale_weight"] = scale.reshape(1)
+    save_file(file, scaled)
+    return str(scaled)
+
+
+def test_eight_bit_files_with_scales_are_read_as_what_they_mean(
+    made: dict[str, Path], tmp_path: Path
+) -> None:
+    """training-dit 1.3: within half a step of fp8, which is 1/32 of a number."""
+    path, beside = made["comfyui"], component_files(made["comfyui"])
+    small = beside | {
+        "text_encoder": in_eight_bits(Path(beside["text_encoder"]), tmp_path / "qwen.safetensors")
+    }
+    dit = Path(in_eight_bits(path, tmp_path / "dit.safetensors"))
+    model, exact = load_path(dit, fields=small), load_path(path, beside=True)
+    for part, wanted in (
+        (model.denoiser, exact.denoiser),
+        (model.text.encoder, exact.text.encoder),
+    ):
+        found = part.state_dict()
+        for name, tensor in wanted.state_dict().items():
+            limit = tensor.abs() / 16 + tensor.abs().max() / 448
+            assert bool(((found[name] - tensor).abs() <= limit).all()), name
+    assert not torch.equal(
+        model.denoiser.transformer_blocks[0].ff.net[2].weight,
+        exact.denoiser.transformer_blocks[0].ff.net[2].weight,
+    )
