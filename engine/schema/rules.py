@@ -105,7 +105,7 @@ def _foreign_options(job: Job, architecture: Architecture) -> Iterator[Problem]:
             continue
         if get_at(data, path) != entry.default:
             owners = [a.label for a in ARCHITECTURES.values() if entry.applies(a.id)]
-            words = f"only {', '.join(owners)} has it" if owners else "no such model can be trained"
+            words = f"it is there for {' and '.join(owners)} only"
             yield Problem(
                 path,
                 f"{entry.hints.label} is not an option of {architecture.label}: {words}.",

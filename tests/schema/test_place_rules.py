@@ -38,9 +38,9 @@ def errors(architecture: str, **tables: dict[str, Any]) -> dict[str, str]:
         ("flux", {"network_reg_lrs": "a"}, "network_reg_lrs", "'a' is no pair"),
         ("anima", {"exclude_patterns": ["(a+)+"]}, "exclude_patterns", "(a+)+"),
         ("sd3", {"train_block_indices": "40"}, "train_block_indices", "numbered 0 to 37"),
-        ("sd1", {"img_attn_dim": 4}, "img_attn_dim", "only FLUX.1, HunyuanImage-2.1 has it"),
+        ("sd1", {"img_attn_dim": 4}, "img_attn_dim", "there for FLUX.1 and HunyuanImage-2.1 only"),
         ("flux", {"conv_dim": 4}, "conv_dim", "not an option of FLUX.1"),
-        ("sd3", {"train_llm_adapter": True}, "train_llm_adapter", "only Anima has it"),
+        ("sd3", {"train_llm_adapter": True}, "train_llm_adapter", "there for Anima only"),
     ],
 )
 def test_mistakes(architecture: str, options: dict[str, Any], path: str, words: str) -> None:
