@@ -29,7 +29,8 @@ class FrozenLinear(nn.Module):
     """Stands for a frozen `nn.Linear` whose weight lies in eight bits.
 
     Attributes:
-        weight: (O, I), int8 or float8_e4m3fn.
+        weight: (O, I) int8: whole numbers, or the bits of float8_e4m3fn. T5 casts what it feeds a
+            layer to the dtype of its weight, int8 alone excepted, so fp8 must not show as such.
         scale: (O,) float32, what each row is multiplied with; None for plain fp8.
         bias: (O,) or None, as it was.
         form: how the weight is kept.
@@ -50,12 +51,12 @@ class FrozenLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., I) → (..., O), in the dtype that autocast asks for, or x's."""
-        y: Any = _Product.apply(x, self.weight, self.scale, self.bias)
+        y: Any = _Product.apply(x, self.weight, self.scale, self.bias, self.form)
         return y
 
     def dequantized(self) -> Tensor:
         """The weight it computes with, (O, I) float32."""
-        weight = self.weight.detach().float()
+        weight = _numbers(self.weight.detach(), self.form).float()
         return weight if self.scale is None else weight * self.scale[:, None]
 
     @torch.no_grad()
@@ -115,13 +116,18 @@ def _unet_order(model: nn.Module) -> list[nn.Module]:
 def _packed(weight: Tensor, form: Form) -> tuple[Tensor, Tensor | None]:
     """Pack a weight (O, I): the eight bits, and the scale of each row."""
     if form == "fp8":
-        return weight.to(_DTYPES[form]), None
+        return weight.to(_DTYPES[form]).view(torch.int8), None
     values = weight.float()
     scale = values.abs().amax(dim=1).div_(_LARGEST[form]).clamp_min_(_SMALLEST_SCALE)
     values = values / scale[:, None]
     if form == "int8":
         values = values.round_()
-    return values.to(_DTYPES[form]), scale
+    return values.to(_DTYPES[form]).view(torch.int8), scale
+
+
+def _numbers(packed: Tensor, form: Form) -> Tensor:
+    """What the eight bits stand for, without the scale; no copy."""
+    return packed.view(_DTYPES[form])
 
 
 class _Product(torch.autograd.Function):
@@ -129,14 +135,14 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor | None
+        ctx: Any, x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor | None, form: Form
     ) -> Tensor:
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        ctx.dtype = x.dtype
+        ctx.dtype, ctx.form = x.dtype, form
         ctx.save_for_backward(weight, scale)
         with torch.autocast(device, enabled=False):
-            y = functional.linear(x.to(dtype), weight.to(dtype))
+            y = functional.linear(x.to(dtype), _numbers(weight, form).to(dtype))
             if scale is not None:
                 y = y * scale.to(dtype)
             return y if bias is None else y + bias.to(dtype)
@@ -151,4 +157,5 @@ class _Product(torch.autograd.Function):
         with torch.autocast(g.device.type, enabled=False):
             if scale is not None:
                 g = g * scale.to(g.dtype)
-            return (g @ weight.to(g.dtype)).to(ctx.dtype), None, None, None
+            numbers = _numbers(weight, ctx.form).to(g.dtype)
+            return (g @ numbers).to(ctx.dtype), None, None, None, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import T5EncoderModel
 
 from engine.architectures.architecture import ModelProblem
 from engine.architectures.checkpoint import open_checkpoint
+from engine.architectures.frozen import Form, FrozenLinear, blocks_of, pack_block
 from engine.architectures.t5 import INSIDE, encode_t5, load_t5, load_t5_tokenizer
 from tests.tiny_flux import tiny_t5
 
@@ -161,3 +163,17 @@ def test_a_tokenizer_of_the_models_own_is_used(tmp_path: Path) -> None:
     own: Any = load_t5_tokenizer(None, tmp_path, "tokenizer_2")
     assert own("a cat").input_ids == TOKENIZER("a cat").input_ids
     assert own.name_or_path == str(tmp_path / "tokenizer_2")
+
+
+@pytest.mark.parametrize(("form", "worst"), [("int8", 0.02), ("fp8_scaled", 0.06), ("fp8", 0.09)])
+def test_it_works_with_its_weights_kept_in_eight_bits(
+    t5: T5EncoderModel, form: Form, worst: float
+) -> None:
+    """The library feeds a layer in the dtype of its weight, which no product of fp8 could take."""
+    expected, _ = encode_t5(t5, TOKENIZER, ["a cat"], 12, masked=False)
+    packed = copy.deepcopy(t5)
+    for block in blocks_of(packed):
+        pack_block(block, torch.device("cpu"), lambda linear: FrozenLinear(linear, form))
+    states, _ = encode_t5(packed, TOKENIZER, ["a cat"], 12, masked=False)
+    assert states.dtype == torch.float32
+    assert 0 < float((states - expected).norm() / expected.norm()) < worst
