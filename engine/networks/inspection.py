@@ -27,6 +27,9 @@ _SIGNS = (
 )  # fmt: skip
 """Names that only one architecture's adapters have, the most particular first."""
 
+_NAMED_ALIKE = {"flux": "hunyuan_image"}
+"""ComfyUI spells the second one's layers as the first one's; their sizes differ."""
+
 
 @dataclass(frozen=True)
 class Guess:
@@ -107,12 +110,15 @@ def guess_architecture(file: AdapterFile) -> Guess:
     names = [*file.factors, *file.further]
     for architecture, pattern in _SIGNS:
         found = next((name for name in names if re.search(pattern, name)), None)
-        if found is not None:
-            return Guess(architecture, f"it has {found}")
+        if found is None:
+            continue
+        kin = _NAMED_ALIKE.get(architecture)
+        if kin is not None and _fitting(file, kin) > _fitting(file, architecture):
+            return Guess(kin, f"its layers have the sizes of {ARCHITECTURES[kin].label}")
+        return Guess(architecture, f"it has {found}")
     best, hits, total = None, 0, len(file.factors)
     for architecture in SHAPES:
-        by_name = _by_spelling(sites_of(architecture))
-        fitting = sum(_fits(f, by_name.get(name)) for name, f in file.factors.items())
+        fitting = _fitting(file, architecture)
         if fitting > hits:
             best, hits = architecture, fitting
     if best is not None:
@@ -123,6 +129,12 @@ def guess_architecture(file: AdapterFile) -> Guess:
         which = "sd2" if flat else "sd1"
         return Guess(which, "its layers are named as there, at other sizes than the published ones")
     return Guess(None, "its layers' names are of no architecture known here")
+
+
+def _fitting(file: AdapterFile, architecture: str) -> int:
+    """How many of a file's adapters have names and sizes of the published model."""
+    by_name = _by_spelling(sites_of(architecture))
+    return sum(_fits(f, by_name.get(name)) for name, f in file.factors.items())
 
 
 def _fits(factors: Factors, site: Site | None) -> bool:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from engine.commands.inspect import main
@@ -106,3 +107,13 @@ def test_other_layouts_are_shown_by_blocks_too(tmp_path: Path) -> None:
     assert (found.layout, found.hash_matches) == ("comfyui", None)
     assert found.guess.architecture == "sd1"
     assert [group.name for group in found.groups] == ["MID"]
+
+
+def test_hunyuan_image_in_comfyuis_names_is_told_from_flux_by_its_sizes(tmp_path: Path) -> None:
+    """Their layers are named alike there; FLUX is 3,072 wide and HunyuanImage 3,584."""
+    name = "lora_unet_double_blocks_0_img_mlp_0"
+    for width, architecture in ((3584, "hunyuan_image"), (3072, "flux")):
+        path = tmp_path / f"{architecture}.safetensors"
+        tensors = {"down": torch.ones(1, width), "up": torch.ones(4 * width, 1)}
+        save_file({f"{name}.lora_{kind}.weight": t for kind, t in tensors.items()}, path)
+        assert guess_architecture(read(path)).architecture == architecture
