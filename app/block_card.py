@@ -50,7 +50,7 @@ class BlockCard(Card):
         )  # fmt: skip
         self.layers.setAccessibleName(self.tr("What the bars show"))
         self.layers.set_value("rank")
-        self._count = Label("", "text3")
+        self._count = ElidedLabel("", "text3")
         self._block = Label("", bold=True)
         self._part = ElidedLabel("", "text2", SMALL)
         self._figures = Label("", "text2", SMALL)
@@ -68,8 +68,7 @@ class BlockCard(Card):
         head = QHBoxLayout()
         head.setSpacing(10)
         head.addWidget(Label(self.tr("What will be trained"), bold=True))
-        head.addWidget(self._count)
-        head.addStretch(1)
+        head.addWidget(self._count, 1)
         head.addWidget(self.layers)
         row = QHBoxLayout()
         row.setSpacing(6)

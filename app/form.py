@@ -328,16 +328,22 @@ class Form(QScrollArea):
             section = body.parentWidget() if body is not None else None
             if isinstance(section, Section):
                 section.set_open(True)
-            QApplication.sendPostedEvents()
-            self.ensureWidgetVisible(row, 0, 80)
-            QTimer.singleShot(0, row, lambda: self.ensureWidgetVisible(row, 0, 80))  # laid out now
+            self._bring(row)
             row.focus_editor()
+            QTimer.singleShot(0, row, lambda: self._bring(row))  # the help strip may have grown
             self.attended.emit(path)
         elif option.kind == "tables":
             tables = self.groups[option.group].tables.get(option.path)
             if tables is not None:
                 self.ensureWidgetVisible(tables, 0, 40)
                 tables.cards.add.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _bring(self, row: FormRow) -> None:
+        """Scroll a row well into view, and mark its group in the rail."""
+        self._inner.adjustSize()
+        QApplication.sendPostedEvents()
+        self.ensureWidgetVisible(row, 0, 80)
+        self.group_changed.emit(row.path.partition(".")[0])
 
     def marked_paths(self) -> list[str]:
         """Fields that are changed or wrong, in the form's order."""

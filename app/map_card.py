@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import QSize, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.document import Document
 from app.place_map import PlaceMap, chosen_blocks, family_words, map_of, rank_path, selection_text
@@ -15,6 +16,8 @@ from app.widgets.card import Card
 from app.widgets.label import ElidedLabel, Label
 from app.widgets.place_map import PlaceMapView
 from engine.plan.site import Placement, Site
+
+_MARGINS_PX = 40
 
 
 class MapCard(Card):
@@ -31,11 +34,12 @@ class MapCard(Card):
         self._document = document
         self._map = PlaceMap()
         self.view = PlaceMapView(self)
-        self._count = Label("", "text3")
+        self._count = ElidedLabel("", "text3")
         self._block = Label("", bold=True)
         self._part = ElidedLabel("", "text2", SMALL)
-        self._tools = QHBoxLayout()
+        self._tools = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         self._tools.setSpacing(6)
+        self._groups: list[QWidget] = []
         self.buttons: list[Button] = []
         self._tools_for: tuple[str, ...] = ()
         self._lay_out()
@@ -49,8 +53,7 @@ class MapCard(Card):
         head = QHBoxLayout()
         head.setSpacing(10)
         head.addWidget(Label(self.tr("What will be trained"), bold=True))
-        head.addWidget(self._count)
-        head.addStretch(1)
+        head.addWidget(self._count, 1)
         foot = QHBoxLayout()
         foot.setSpacing(10)
         foot.addWidget(self._block)
@@ -90,7 +93,7 @@ class MapCard(Card):
         if heads == self._tools_for:
             return
         self._tools_for = heads
-        self.buttons = []
+        self.buttons, self._groups = [], []
         while (item := self._tools.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
@@ -99,19 +102,43 @@ class MapCard(Card):
         for number, strip in enumerate(self._map.strips):
             if strip.head not in heads:
                 continue
-            if number:
-                self._tools.addSpacing(10)
             title = strip.label[:1].upper() + strip.label[1:]
-            self._tools.addWidget(Label(title, "text2", SMALL, self))
+            group = QWidget(self)
+            row = QHBoxLayout(group)
+            row.setContentsMargins(0, 0, 10, 0)
+            row.setSpacing(6)
+            row.addWidget(Label(title, "text2", SMALL, group))
             for text, tool in (
                 (self.tr("All"), _all), (self.tr("None"), _none), (self.tr("Invert"), _invert),
             ):  # fmt: skip
-                button = Button(text, "secondary", parent=self, small=True)
+                button = Button(text, "secondary", parent=group, small=True)
                 button.setAccessibleName(f"{title}: {text}")
                 button.clicked.connect(lambda _=False, n=number, t=tool: self.use(n, t))
-                self._tools.addWidget(button)
+                row.addWidget(button)
                 self.buttons.append(button)
+            row.addStretch(1)
+            self._tools.addWidget(group)
+            self._groups.append(group)
         self._tools.addStretch(1)
+        self._fit_tools()
+
+    def _fit_tools(self) -> None:
+        """The strips' tools beside each other, or below where there is no room."""
+        wanted = sum(group.sizeHint().width() for group in self._groups) + _MARGINS_PX
+        beside = self.width() >= wanted
+        direction = QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom
+        self._tools.setDirection(direction)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Stack the tools in a narrow place."""
+        super().resizeEvent(event)
+        self._fit_tools()
+
+    def minimumSizeHint(self) -> QSize:
+        """As narrow as the map and the widest strip's tools allow."""
+        widest = max((group.sizeHint().width() for group in self._groups), default=0)
+        width = max(widest, self.view.minimumSizeHint().width()) + _MARGINS_PX
+        return QSize(width, super().minimumSizeHint().height())
 
     def _show_cell(self, strip: int, family: str, block: int) -> None:
         self._block.setVisible(strip >= 0)

@@ -50,7 +50,7 @@ class PreferencesDialog(QDialog):
         self._settings = settings
         self.setWindowTitle(self.tr("Preferences"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(560, 620)
+        self.resize(560, 540)
         inside = QWidget()
         self._grid = QGridLayout(inside)
         self._grid.setContentsMargins(24, 8, 24, 16)
@@ -147,11 +147,14 @@ class PreferencesDialog(QDialog):
                 if part.focusPolicy() != Qt.FocusPolicy.NoFocus:
                     own = part.accessibleName()
                     part.setAccessibleName(f"{own}: {label}" if own else label)
-        grows = isinstance(editor, PathEdit | CheckBox)
+        if isinstance(editor, CheckBox):
+            self._grid.addWidget(editor, row, 0, 1, 2)
+        grows = isinstance(editor, PathEdit)
         side = Qt.AlignmentFlag.AlignVCenter if grows else (
             Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
         )  # fmt: skip
-        self._grid.addWidget(editor, row, 1, side)
+        if not isinstance(editor, CheckBox):
+            self._grid.addWidget(editor, row, 1, side)
         editor.set_value(self._settings.get(key, usual) if now is None else now)
 
         def take(value: Any) -> None:

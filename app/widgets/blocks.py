@@ -6,6 +6,7 @@ widget knows values and block names, nothing of jobs; `app.plan_page` binds it t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
@@ -324,9 +325,10 @@ class BlockEditor(QWidget):
 
     def _paint_axis(self, painter: QPainter) -> None:
         base = self._geometry().base
+        sizes = Counter(block.part for block in self._blocks)
         for index, block in enumerate(self._blocks):
             column = self._geometry().column(index)
-            number = block.name if block.part == "MID" else block.name[-2:]
+            number = block.name if sizes[block.part] == 1 else block.name[-2:]
             area = QRectF(column.center().x() - 18, base + 3, 36, 17)
             if index == self._at:
                 chip = QRectF(column.center().x() - 13, base + 3, 26, 17)
@@ -341,11 +343,12 @@ class BlockEditor(QWidget):
             painter.drawText(area, Qt.AlignmentFlag.AlignCenter, number)
         words = {
             "IN": self.tr("IN, shallow to deep"),
+            "MID": self.tr("MID") if sizes["MID"] > 1 else "",
             "OUT": self.tr("OUT, deep to shallow"),
         }
         for part, text in words.items():
             inside = [i for i, b in enumerate(self._blocks) if b.part == part]
-            if inside:
+            if inside and text:
                 left = self._geometry().column(inside[0]).left()
                 right = self._geometry().column(inside[-1]).right()
                 self._paint_bracket(

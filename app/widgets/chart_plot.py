@@ -94,6 +94,7 @@ class LossPlots(pg.GraphicsLayoutWidget):
         theme.switch().changed.connect(self.restyle)
         self.restyle()
         self.setAccessibleName(self.tr("Loss chart"))
+        self.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the chart itself takes it
 
     def _add_plot(self, row: int) -> Any:
         box = _ViewBox()

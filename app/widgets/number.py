@@ -116,6 +116,7 @@ class NumberEdit(Frame):
         self._value: Any = None
         self.line = Line(self)
         self.line.setPlaceholderText(empty if optional else "")
+        self.line.setToolTip(empty if optional else "")  # it may be longer than the line
         self.line.textEdited.connect(self._on_line_edited)
         self.line.editingFinished.connect(self._on_editing_finished)
         self.line.installEventFilter(self)

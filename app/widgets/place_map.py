@@ -13,7 +13,7 @@ from app.place_map import PlaceMap, family_words
 from app.theme import SMALL, TICK, color, font, rank_color, tokens
 
 _LABELS_PX, _RANK_PX, _BETWEEN_PX = 124, 34, 16
-_LEAST_ROW, _MOST_ROW = 20, 30
+_LEAST_ROW, _MOST_ROW, _LEAST_PITCH = 20, 30, 4
 _PALE_UP_TO = 8  # ranks whose color is under 3:1 to the ground
 Spot = tuple[int, int, int]  # strip, row, block
 
@@ -87,7 +87,7 @@ class PlaceMapView(QWidget):
     def minimumSizeHint(self) -> QSize:
         blocks = sum(strip.count for strip in self._map.strips)
         height = self._head() + self._rows() * _LEAST_ROW + 24
-        return QSize(self._left() + 5 * blocks + 2 * _BETWEEN_PX, height)
+        return QSize(self._left() + _LEAST_PITCH * blocks + _BETWEEN_PX, height)
 
     def _pitch(self) -> float:
         blocks = sum(strip.count for strip in self._map.strips)

@@ -12,11 +12,11 @@ import pytest
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from app.bench_window import run as bench
-from app.dialogs import NameQuestion, Question
+from app.dialogs import Question
 from app.drop import look_at_drop
 from app.file_commands import FileCommands
 from app.icons import icon_names, pixmap
@@ -148,51 +148,6 @@ def test_train_hands_over_only_what_applies(window: MainWindow, qtbot: QtBot) ->
     assert window.tool_bar.train.text() == "Queue it"
     with qtbot.waitSignal(window.queue_asked, timeout=1000):
         window.train()
-
-
-def test_check_29_everything_with_focus_has_a_name(window: MainWindow) -> None:
-    window.pane.set_shows_all(True)
-    window.document.insert_item("dataset.folders", 0, {"path": "a"})
-    window.document.insert_item("samples.prompts", 0, {"prompt": "a cat"})
-    window.form.finish_building()
-    QApplication.processEvents()
-    nameless = [
-        w for w in window.findChildren(QWidget)
-        if w.focusPolicy() & Qt.FocusPolicy.TabFocus and w.isVisibleTo(window)
-        and not (w.accessibleName() or getattr(w, "text", lambda: "")())
-    ]  # fmt: skip
-    assert nameless == []
-
-
-def test_check_29_tab_goes_round_and_comes_back(window: MainWindow) -> None:
-    start = window.tool_bar.architecture
-    seen: list[QWidget] = []
-    widget: QWidget | None = start.nextInFocusChain()
-    while widget is not None and widget is not start and len(seen) < 5000:
-        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isVisibleTo(window):
-            seen.append(widget)
-        widget = widget.nextInFocusChain()
-    assert widget is start
-    assert window.pane.search.line in seen
-    assert window.tool_bar.preset in seen
-    assert window.pane.rail in seen
-
-
-def test_check_28_every_dialogs_buttons_are_on_screen(window: MainWindow) -> None:
-    window.resize(960, 600)
-    dialogs = [
-        Question(window, "Save it?", "Words. " * 30, [("Save", "primary", lambda: None)]),
-        NameQuestion(window, "Save as preset", "Name", "x" * 80, "Save", lambda _: None),
-    ]
-    for dialog in dialogs:
-        dialog.open()
-        QApplication.processEvents()
-        assert dialog.sizeHint().height() <= 600
-        assert dialog.sizeHint().width() <= 960
-        for button in dialog.buttons:
-            at = button.mapTo(dialog, button.rect().bottomRight())
-            assert dialog.rect().contains(at)
-        dialog.reject()
 
 
 def test_check_21_a_changed_file_is_asked_about(window: MainWindow, home: Path) -> None:
