@@ -292,7 +292,7 @@ class Sd3Model:
         return attention_context(self.options.attention)
 
     def compile_blocks(self) -> None:
-        """Compile the joint blocks, one graph for all of a kind."""
+        """Compile the joint blocks, each as one graph."""
         for block in self.transformer.transformer_blocks:
             block.compile(fullgraph=True)
 
