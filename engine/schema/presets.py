@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,7 @@ def base_data(preset: Preset) -> dict[str, Any]:
         if entry.kind == "table" or "[]" in path:
             continue
         value = defaults(preset.architecture, path)
-        set_at(tree, path, list(value) if isinstance(value, list) else value)
+        set_at(tree, path, copy.deepcopy(value))  # a caller may change it in place
     set_at(tree, "model.architecture", preset.architecture)
     _merge(tree, preset.data)
     return tree
