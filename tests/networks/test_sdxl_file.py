@@ -54,7 +54,7 @@ def trained(parts: Parts) -> Network:
     network = Network.create(place(options, sites, "sdxl"), parts, options, 1)
     torch.manual_seed(0)
     for adapter in network.each():
-        nn.init.normal_(adapter.up, std=0.1)
+        nn.init.normal_(adapter.get_parameter("up"), std=0.1)
     return network.eval()
 
 
