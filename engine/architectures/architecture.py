@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 Prediction = Literal["epsilon", "v", "flow"]
 """Of the noise, of the velocity on SD's discrete schedule, or of the flow n − x."""
 
-Part = Literal["denoiser", "vae", "text_encoder"]
+Part = Literal["denoiser", "vae", "text_encoder", "t5"]
+"""What is moved as one; `text_encoder` is all of them, `t5` that one among several."""
+
 Text = Mapping[str, Tensor]
 """Encoded captions: every tensor has the captions as its first dimension.
 
@@ -112,6 +114,15 @@ class Loading:
     weighted_captions: bool = False
     guidance: float = 1.0
     blocks_away: int = 0
+
+
+@runtime_checkable
+class LiveEncoders(Protocol):
+    """A model whose T5 can rest while its other text encoders are trained."""
+
+    def encode_live(self, captions: Sequence[str]) -> dict[str, Tensor]:
+        """What `encode_text` gives, but for T5's; gradients flow if grad mode is on."""
+        ...
 
 
 class TrainableModel(Protocol):

@@ -130,7 +130,6 @@ class FluxModel:
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
         """Captions → the encoders' outputs (see the class); gradients flow if grad mode is on."""
         encoders, masked = self.encoders, self.options.t5_attention_mask
-        windows = windows_of(encoders.clip_tokenizer, captions, 1, weighted=False)
         states, mask = encode_t5(
             encoders.t5,
             encoders.t5_tokenizer,
@@ -138,8 +137,13 @@ class FluxModel:
             self.options.t5_max_tokens,
             masked=masked,
         )
-        text = {"pooled": encode_hidden(encoders.clip, windows).pooled, "states": states}
+        text = self.encode_live(captions) | {"states": states}
         return text | {"states_mask": mask} if masked else text
+
+    def encode_live(self, captions: Sequence[str]) -> dict[str, Tensor]:
+        """CLIP's pooled vectors alone: it may be trained while T5's states are kept."""
+        windows = windows_of(self.encoders.clip_tokenizer, captions, 1, weighted=False)
+        return {"pooled": encode_hidden(self.encoders.clip, windows).pooled}
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> list[dict[str, Tensor]]:
@@ -231,11 +235,12 @@ class FluxModel:
     # Devices and speed
 
     def move(self, part: Part, device: torch.device | str) -> None:
-        """Move a part to a device; both text encoders are one part."""
+        """Move a part to a device; both text encoders are one part, and T5 is one by itself."""
         modules: dict[Part, tuple[nn.Module, ...]] = {
             "denoiser": (self.transformer,),
             "vae": (self.vae,),
             "text_encoder": (self.encoders.clip, self.encoders.t5),
+            "t5": (self.encoders.t5,),
         }
         for module in modules[part]:
             module.to(device)

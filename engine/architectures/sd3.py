@@ -135,6 +135,20 @@ class Sd3Model:
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
         """Captions → the encoders' outputs (see the class); gradients flow if grad mode is on."""
+        encoders = self.encoders
+        text = self.encode_live(captions)
+        if encoders.t5 is not None:
+            text["t5"], _ = encode_t5(
+                encoders.t5,
+                encoders.tokenizer_t5,
+                captions,
+                self.options.t5_max_tokens,
+                masked=self.options.t5_attention_mask,
+            )
+        return text
+
+    def encode_live(self, captions: Sequence[str]) -> dict[str, Tensor]:
+        """The same of both CLIPs alone, which may be trained while T5's are kept."""
         encoders, masked = self.encoders, self.options.clip_attention_mask
         text: dict[str, Tensor] = {}
         for name, encoder, tokenizer in (
@@ -144,14 +158,6 @@ class Sd3Model:
             windows = windows_of(tokenizer, captions, 1, weighted=False)
             output = encode_hidden(encoder, windows, mask_padding=masked)
             text[f"clip_{name}"], text[f"pooled_{name}"] = output.states, output.pooled
-        if encoders.t5 is not None:
-            text["t5"], _ = encode_t5(
-                encoders.t5,
-                encoders.tokenizer_t5,
-                captions,
-                self.options.t5_max_tokens,
-                masked=self.options.t5_attention_mask,
-            )
         return text
 
     @torch.no_grad()
@@ -267,11 +273,12 @@ class Sd3Model:
     # Devices and speed
 
     def move(self, part: Part, device: torch.device | str) -> None:
-        """Move a part to a device; all text encoders are one part."""
+        """Move a part to a device; all text encoders are one part, and T5 is one by itself."""
         modules: Mapping[str, Sequence[nn.Module]] = {
             "denoiser": [self.transformer],
             "vae": [self.vae],
             "text_encoder": list(self.encoders.modules.values()),
+            "t5": [self.encoders.t5] if self.encoders.t5 is not None else [],
         }
         for module in modules[part]:
             nn.Module.to(module, device)

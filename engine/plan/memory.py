@@ -91,7 +91,7 @@ def estimate(
     own = BYTES[job.training.adapter_precision]
     parts = [
         *_picture_model(job, sites, weight),
-        _text_encoder(job, facts, sites, text_weight),
+        *_text_encoder(job, facts, sites, text_weight),
         *_vae(job, facts, largest),
         _same("adapters", numbers.held * own),
         _same("gradients", numbers.trained * own, "training"),
@@ -173,7 +173,8 @@ def _picture_model(job: Job, sites: Sequence[Site], weight: float) -> list[Memor
 
 def _text_encoder(
     job: Job, facts: ModelFacts | None, sites: Sequence[Site], weight: float
-) -> MemoryPart:
+) -> list[MemoryPart]:
+    """All of them; with kept captions those that are not trained leave before the first step."""
     architecture = job.model.architecture
     shape = facts.shape if facts and facts.shape else SHAPES[architecture]
     others = EMBEDDINGS.get(architecture)
@@ -182,8 +183,12 @@ def _text_encoder(
     elif shape != SHAPES[architecture] and facts is not None:
         others = min(others, facts.bytes)  # toy models
     size = int((_totals(sites).text_encoder + others) * weight)
-    leaves = job.dataset.cache_text != "off" and job.network.train == "denoiser"
-    return _same("text encoder", size, "encoding" if leaves else "always")
+    if job.dataset.cache_text == "off":
+        return [_same("text encoder", size)]
+    if job.network.train == "denoiser":
+        return [_same("text encoder", size, "encoding")]
+    t5 = int(sum(s.rows * s.columns for s in sites if s.family == "t5") * weight)
+    return [_same("text encoder", size - t5), _same("T5", t5, "encoding")]
 
 
 def _vae(job: Job, facts: ModelFacts | None, largest: Size) -> list[MemoryPart]:

@@ -241,6 +241,13 @@ def _schedule(job: Job) -> Iterator[Problem]:
             )
 
 
+def _trains_all_it_keeps(job: Job) -> bool:
+    """Kept captions are of use only where an encoder is left alone: all of them, or T5."""
+    if job.network.train == "denoiser":
+        return False
+    return job.network.train_t5xxl or not ARCHITECTURES[job.model.architecture].has_t5
+
+
 def _dataset(job: Job) -> Iterator[Problem]:
     dataset = job.dataset
     for item in dataset.resolution or [""]:
@@ -271,7 +278,7 @@ def _dataset(job: Job) -> Iterator[Problem]:
             fix=(("dataset.cache_text", "off"),),
             fix_label="Do not keep captions",
         )
-    elif dataset.cache_text != "off" and job.network.train != "denoiser":
+    elif dataset.cache_text != "off" and _trains_all_it_keeps(job):
         yield Problem(
             "dataset.cache_text",
             "Kept captions would hide the text encoder's training. Train the picture model only, "

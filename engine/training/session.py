@@ -371,8 +371,8 @@ def _rest(job: Job, model: TrainableModel, adapts_text: bool) -> tuple[Part, ...
     resting: list[Part] = []
     if job.dataset.cache_latents != "off":
         resting.append("vae")
-    if job.dataset.cache_text != "off" and not adapts_text:
-        resting.append("text_encoder")
+    if job.dataset.cache_text != "off":
+        resting.append("t5" if adapts_text else "text_encoder")
     for part in resting:
         model.move(part, "cpu")
     return tuple(resting)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from engine.architectures.architecture import LiveEncoders
 from engine.plan.keys import key
 from engine.training.levels import TRAIN_TIMESTEPS
 from engine.training.noise import draw_noise, noise_keys
@@ -122,11 +123,25 @@ def latents_of(session: Session, batch: Batch) -> Tensor:
 
 
 def text_of(session: Session, batch: Batch) -> dict[str, Tensor]:
-    """The encoded captions of a batch on the device; with gradient where they are trained."""
-    if batch.text is not None:
-        return {name: tensor.to(session.device.id) for name, tensor in batch.text.items()}
+    """The encoded captions of a batch on the device; with gradient where they are trained.
+
+    Of kept captions, what encoders with adapters say is said anew.
+    """
+    model, kept = session.model, kept_text(session, batch)
+    if kept is not None and not session.adapts_text:
+        return kept
     with torch.set_grad_enabled(session.trains_text and torch.is_grad_enabled()):
-        return session.model.encode_text(batch.captions)
+        if kept is None:
+            return model.encode_text(batch.captions)
+        assert isinstance(model, LiveEncoders)  # others keep no captions while they are trained
+        return kept | model.encode_live(batch.captions)
+
+
+def kept_text(session: Session, batch: Batch) -> dict[str, Tensor] | None:
+    """What was kept of a batch's captions, on the device: the base model's words."""
+    if batch.text is None:
+        return None
+    return {name: tensor.to(session.device.id) for name, tensor in batch.text.items()}
 
 
 def _silent_encoders(session: Session, batch: Batch) -> Tensor | None:
@@ -139,9 +154,11 @@ def _silent_encoders(session: Session, batch: Batch) -> Tensor | None:
 
 def _prior(session: Session, batch: Batch, silent: Tensor | None) -> Prior:
     text = None
-    if session.adapts_text and batch.text is None:
-        with torch.no_grad(), without(session.network):
-            encoded = session.model.encode_text(batch.captions)
+    if session.adapts_text:
+        encoded = kept_text(session, batch)
+        if encoded is None:
+            with torch.no_grad(), without(session.network):
+                encoded = session.model.encode_text(batch.captions)
         sizes = batch.sizes.to(session.device.id)
         text = {**silenced(session.model, encoded, silent), "sizes": sizes}
     rows = batch.preserve_prior.to(session.device.id)
