@@ -28,7 +28,11 @@ EXAMPLE = """examples:
   python main.py plan cat.toml
   python main.py plan cat.toml --set network.rank=8 --json"""
 
-_COMPONENTS = {"denoiser": "picture model", "text_encoder": "text encoder"}
+_COMPONENTS = {
+    "denoiser": "picture model",
+    "text_encoder": "text encoder",
+    "text_conditioner": "LLM adapter",
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -118,6 +122,15 @@ def _tell(problems: Sequence[Problem]) -> None:
         print(f"{problem.severity}: {problem}", file=sys.stderr)
 
 
+def _part_names(architecture: str) -> dict[str, str]:
+    """What the models are called: several text encoders by their own names."""
+    encoders = ARCHITECTURES[architecture].text_encoders
+    if len(encoders) == 1:
+        return _COMPONENTS
+    roles = ("text_encoder", "text_encoder_2", "text_encoder_3")
+    return _COMPONENTS | dict(zip(roles, encoders, strict=False))
+
+
 def _lines(job: Job, facts: ModelFacts | None, plan: Plan) -> Iterator[str]:
     yield f"{job.output.name or 'job'}: an adapter for {ARCHITECTURES[plan.architecture].label}"
     if facts is not None and not refusal_of(facts, job.model):
@@ -127,9 +140,9 @@ def _lines(job: Job, facts: ModelFacts | None, plan: Plan) -> Iterator[str]:
         f"{plan.modules} of {plan.modules_of} layers trained, {plan.parameters:,} parameters, "
         f"file {_size(plan.file_bytes)}"
     )
+    names = _part_names(plan.architecture)
     for part in plan.parts:
-        name = _COMPONENTS.get(part.component, part.component)
-        yield f"  {name:<16}{part.modules:>4} of {part.modules_of:<5}{part.parameters:>12,}"
+        yield f"  {names[part.component]:<16}{part.modules:>4} of {part.modules_of:<5}{part.parameters:>12,}"
     yield from _block_lines(job, plan)
     if plan.pictures is not None:
         yield from _picture_lines(plan.pictures)
