@@ -142,7 +142,8 @@ def _lines(job: Job, facts: ModelFacts | None, plan: Plan) -> Iterator[str]:
     )
     names = _part_names(plan.architecture)
     for part in plan.parts:
-        yield f"  {names[part.component]:<16}{part.modules:>4} of {part.modules_of:<5}{part.parameters:>12,}"
+        name = f"{names[part.component]:<16}"
+        yield f"  {name}{part.modules:>4} of {part.modules_of:<5}{part.parameters:>12,}"
     yield from _block_lines(job, plan)
     if plan.pictures is not None:
         yield from _picture_lines(plan.pictures)
