@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from engine.networks.adapter import host_segments
@@ -160,7 +159,14 @@ class TensorFile:
     """A copied file whose tensors are read and written back one by one, in their own format."""
 
     def __init__(self, header: Header, copied: Path) -> None:
-        self._header, self._copied = header, copied
+        self.header = header
+        self._file = copied.open("r+b")
+
+    def close(self) -> None:
+        """Bring what was written to the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
 
     def read(self, key: str) -> Tensor:
         """A tensor in float32.
@@ -168,24 +174,24 @@ class TensorFile:
         Raises:
             ToolProblem: it is in a format that cannot be written back, such as fp8.
         """
-        info = self._header.entries[key]
+        info = self.header.entries[key]
         if info.dtype not in _WRITABLE:
             raise ToolProblem(
-                f"{self._header.path.name}: {key} is kept as {info.dtype}. Merge into the model in "
+                f"{self.header.path.name}: {key} is kept as {info.dtype}. Merge into the model in "
                 "fp16, bf16 or fp32."
             )
-        with safe_open(self._copied, framework="pt", device="cpu") as file:
-            return file.get_tensor(key).float()
+        self._file.seek(self.header.data_start + info.start)
+        raw = torch.frombuffer(
+            bytearray(self._file.read(info.stop - info.start)), dtype=torch.uint8
+        )
+        return raw.view(_WRITABLE[info.dtype]).reshape(info.shape).float()
 
     def write(self, key: str, tensor: Tensor) -> None:
         """Write a tensor over the former one."""
-        info = self._header.entries[key]
+        info = self.header.entries[key]
         raw = tensor.to(_WRITABLE[info.dtype]).contiguous().reshape(-1).view(torch.uint8).numpy()
-        with self._copied.open("r+b") as file:
-            file.seek(self._header.data_start + info.start)
-            file.write(raw.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
+        self._file.seek(self.header.data_start + info.start)
+        self._file.write(raw.data)
 
 
 def tensor_name(header: Header, key: str, ending: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from engine.networks.file import Precision, save
 from engine.networks.problem import AdapterProblem
 from engine.networks.variants.norm import NormDelta
 from engine.networks.variants.tucker import collapse
-from engine.plan.header import Header
+from engine.plan.detect import look_at
 from engine.plan.site import Placement, Segment, Site
+from engine.schema.architectures import ARCHITECTURES
 from engine.tools.base_files import BaseFiles, Place, TensorFile, tensor_name
 from engine.tools.convert import Written
 from engine.tools.source import Source, ToolProblem, check_target, common_rank, tensors_of
@@ -59,6 +61,7 @@ def merge_into_base(
         AdapterProblem: the adapters are for another model.
     """
     files = BaseFiles(base)
+    _require_same_model(base, adapters)
     check_target(target, overwrite and not files.is_folder)
     work, left = _work(files, adapters)
     if not work:
@@ -66,10 +69,15 @@ def merge_into_base(
     beside = target.with_name(f".{target.name}.part")
     try:
         copies = files.copy(beside)
-        for done, (place, members) in enumerate(work.items()):
-            _merge_layer(files, place, members, copies[place.file])
-            if progress is not None:
-                progress(done + 1, len(work))
+        with ExitStack() as stack:
+            opened = {
+                file: stack.enter_context(closing(TensorFile(files.headers[file], copies[file])))
+                for file in {place.file for place in work}
+            }
+            for done, (place, members) in enumerate(work.items()):
+                _merge_layer(opened[place.file], place, members)
+                if progress is not None:
+                    progress(done + 1, len(work))
         beside.replace(target)
     finally:
         if beside.is_dir():
@@ -139,6 +147,17 @@ def _beside(parts: Sequence[Factors]) -> Factors:
     return Factors(down, torch.cat([part.up for part in parts], dim=1), float(down.shape[0]))
 
 
+def _require_same_model(base: Path, adapters: Sequence[Weighted]) -> None:
+    found = look_at(str(base)).architecture
+    for item in adapters:
+        wanted = item.source.architecture
+        if found not in (None, wanted):
+            raise ToolProblem(
+                f"{item.source.file.path.name} is for {ARCHITECTURES[wanted].label}, and "
+                f"{base.name} is {ARCHITECTURES[found].label}."
+            )
+
+
 Member = Adapter | NormDelta
 
 
@@ -179,14 +198,12 @@ def _member(item: Weighted, site: Site, place: Place) -> Member:
     return adapter
 
 
-def _merge_layer(files: BaseFiles, place: Place, members: Sequence[Member], copied: Path) -> None:
-    header = files.headers[place.file]
-    tensors = TensorFile(header, copied)
+def _merge_layer(tensors: TensorFile, place: Place, members: Sequence[Member]) -> None:
     for member in members:
         if isinstance(member, NormDelta):
-            _merge_norm(tensors, place, member, header)
+            _merge_norm(tensors, place, member)
     adapters = [m for m in members if isinstance(m, Adapter)]
-    name = tensor_name(header, place.key, "weight")
+    name = tensor_name(tensors.header, place.key, "weight")
     if not adapters or name is None:
         return
     weight = tensors.read(name)
@@ -218,8 +235,8 @@ def _shape(adapter: Adapter, place: Place, weight: Tensor) -> tuple[int, ...]:
     return shape
 
 
-def _merge_norm(tensors: TensorFile, place: Place, norm: NormDelta, header: Header) -> None:
+def _merge_norm(tensors: TensorFile, place: Place, norm: NormDelta) -> None:
     for ending, delta in (("weight", norm.w_norm), ("bias", norm.b_norm)):
-        name = tensor_name(header, place.key, ending)
+        name = tensor_name(tensors.header, place.key, ending)
         if delta is not None and name is not None:
             tensors.write(name, tensors.read(name) + norm.weight * delta.float())
