@@ -34,17 +34,17 @@ from engine.architectures.running import (
     place_text_encoder,
     text_encoder_dtype,
 )
-from engine.architectures.t5 import INSIDE as T5_INSIDE
 from engine.architectures.t5 import load_t5, load_t5_tokenizer
 from engine.architectures.text import load_tokenizer
-from engine.plan.detect import look_at
+from engine.plan.detect import ModelFacts, look_at
+from engine.plan.parts import MENDS, unnamed, words_on
 from engine.plan.sites import sites_of
 from engine.plan.sites.flux import flux_shape, variant_of
+from engine.schema.model import Model
 
 PARTS = 5  # CLIP-L, T5, picture model, VAE, merged adapters
 LATENT_CHANNELS = 16
 CLIP_INSIDE = "text_encoders.clip_l.transformer."
-VAE_INSIDE = ("vae.", "first_stage_model.")
 TOKENS = {"dev": 512, "schnell": 256}
 
 
@@ -65,7 +65,7 @@ def load(loading: Loading) -> FluxModel:
     base = _source(model.path, loading, "model.path")
     facts = look_at(str(base.path))
     require_model(facts, "flux", base.path)
-    _require_parts(base, loading)
+    _require_parts(base, facts, model)
 
     report("Loading CLIP-L", 0, PARTS)
     clip = _load_clip(base, loading)
@@ -129,33 +129,16 @@ def _source(path: str, loading: Loading, field: str) -> _Source:
     return _Source(found, open_checkpoint(found, field) if found.is_file() else None)
 
 
-def _require_parts(base: _Source, loading: Loading) -> None:
+def _require_parts(base: _Source, facts: ModelFacts, model: Model) -> None:
     """Say at once which files a base model without its encoders needs beside it.
 
     Raises:
         ModelProblem: naming them all, with where they come from; its field is the first one's.
     """
-    if base.checkpoint is None:
-        return
-    names, model = base.checkpoint.shapes, loading.model
-    wanted = (
-        ("text_encoder", "CLIP-L (clip_l.safetensors)", (CLIP_INSIDE,)),
-        ("text_encoder_2", "T5-XXL (t5xxl_fp16.safetensors)", (T5_INSIDE,)),
-        ("vae", "VAE (ae.safetensors)", VAE_INSIDE),
-    )
-    missing = [
-        (field, what)
-        for field, what, prefixes in wanted
-        if not getattr(model, field) and not any(name.startswith(prefixes) for name in names)
-    ]
-    if missing:
-        fields, files = zip(*missing, strict=True)
-        raise ModelProblem(
-            f"{base.path.name} holds only the picture model; it also needs {', '.join(files)}.",
-            "Give them in the fields of these names. The text encoders are published as "
-            "comfyanonymous/flux_text_encoders, the VAE beside the model.",
-            f"model.{fields[0]}",
-        )
+    lacking = unnamed(facts.absent, model)
+    if lacking:
+        words = words_on(base.path.name, lacking)
+        raise ModelProblem(words, MENDS["flux"], f"model.{lacking[0].field}")
 
 
 def _load_clip(base: _Source, loading: Loading) -> Any:

@@ -26,6 +26,7 @@ from engine.plan.model_names import (
     bare_names,
     verdict_of,
 )
+from engine.plan.parts import Part, absent_parts
 from engine.plan.pickle_names import read_pickle_names
 from engine.plan.sites import NAME_READERS, READERS, SHAPES, VARIANTS, ModelShape
 from engine.plan.sites.sd import SdShape, sd_shape
@@ -62,6 +63,7 @@ class ModelFacts:
         refusal: why it cannot be used, empty if it can.
         path: the file or folder that was looked at (the snapshot, for a hub id).
         bytes: size of the weights on disk, 0 if unknown.
+        absent: parts that the file does not hold, so that the job must name them.
     """
 
     architecture: str | None = None
@@ -74,6 +76,7 @@ class ModelFacts:
     refusal: str = ""
     path: Path | None = None
     bytes: int = 0
+    absent: tuple[Part, ...] = ()
 
 
 def look_at(path: str) -> ModelFacts:
@@ -340,6 +343,7 @@ def _of_names(path: Path, shapes: Shapes, layout: Layout) -> ModelFacts:
         refusal=f"{path.name}: {verdict.refusal}" if verdict.refusal else "",
         path=path,
         bytes=path.stat().st_size,
+        absent=absent_parts(verdict.architecture, shapes),
     )
     text = _TEXT_PREFIXES.get(verdict.architecture or "")
     if text and (verdict.layout == "denoiser" or not any(n.startswith(text) for n in shapes)):

@@ -9,8 +9,13 @@ from engine.plan.buckets import parse_resolution, rules_of
 from engine.plan.detect import ModelFacts, mismatch, refusal_of
 from engine.plan.folders import Picture, problems_in
 from engine.plan.order import Order
+from engine.plan.parts import MENDS, unnamed, words_on
 from engine.schema.job import Job
 
+SCHNELL = (
+    "FLUX.1-schnell was made to draw in four steps, and training undoes that bit by bit. Train on "
+    "FLUX.1-dev instead: its adapters work with schnell too."
+)
 MUCH_CUT = 0.2  # of a picture's area
 MUCH_ENLARGED = 2.0  # times
 NAMED = 3  # pictures that a note names
@@ -22,9 +27,18 @@ def notes_on(job: Job, facts: ModelFacts | None, order: Order | None) -> Iterato
         words = refusal_of(facts, job.model) or mismatch(facts, job.model.architecture)
         if words:
             yield words
+        yield from _on_model(job, facts)
     if order is not None:
         yield from _on_pictures(job, order)
     yield from _on_sizes(job)
+
+
+def _on_model(job: Job, facts: ModelFacts) -> Iterator[str]:
+    lacking = unnamed(facts.absent, job.model)
+    if lacking and facts.path is not None and facts.architecture == job.model.architecture:
+        yield f"{words_on(facts.path.name, lacking)} {MENDS[job.model.architecture]}"
+    if (facts.architecture, facts.variant) == ("flux", "schnell"):
+        yield SCHNELL
 
 
 def _on_sizes(job: Job) -> Iterator[str]:

@@ -1,0 +1,60 @@
+"""What a model's file may lack, for the job to name beside it (spec: training-sd-flux 1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from engine.schema.model import Model
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part that may lie in the model's file or in one of its own.
+
+    Attributes:
+        field: of `[model]`, that names its own file.
+        words: what it is, and how its file is usually called.
+        prefixes: what its tensors begin with in a file that holds it.
+    """
+
+    field: str
+    words: str
+    prefixes: tuple[str, ...]
+
+
+PARTS: dict[str, tuple[Part, ...]] = {
+    "flux": (
+        Part("text_encoder", "CLIP-L (clip_l.safetensors)", ("text_encoders.clip_l.",)),
+        Part("text_encoder_2", "T5-XXL (t5xxl_fp16.safetensors)", ("text_encoders.t5xxl.",)),
+        Part("vae", "VAE (ae.safetensors)", ("vae.", "first_stage_model.")),
+    )
+}
+"""Architecture → its parts beside the picture model."""
+
+MENDS = {
+    "flux": "Give them in the fields of these names. The text encoders are published as "
+    "comfyanonymous/flux_text_encoders, the VAE beside the model.",
+}
+"""Architecture → where they come from."""
+
+
+def absent_parts(architecture: str | None, names: Iterable[str]) -> tuple[Part, ...]:
+    """The parts of which a file has no tensor."""
+    known = list(names)
+    return tuple(
+        part
+        for part in PARTS.get(architecture or "", ())
+        if not any(name.startswith(part.prefixes) for name in known)
+    )
+
+
+def unnamed(absent: Iterable[Part], model: Model) -> list[Part]:
+    """Those of the absent parts that the job does not name either."""
+    return [part for part in absent if not getattr(model, part.field)]
+
+
+def words_on(file: str, parts: Iterable[Part]) -> str:
+    """Say which parts a file needs beside it."""
+    needed = ", ".join(part.words for part in parts)
+    return f"{file} holds only the picture model; it also needs {needed}."
