@@ -3,8 +3,8 @@
     python docs/screenshots.py            all states, light and dark, under Xvfb where there is
     python docs/screenshots.py training   one state
 
-States: first-run, editing, blocks, dataset, training, finished, error. The training states run the
-demo through the real engine. Needs the `dev` level, and on a machine without a screen Xvfb and the
+States: first-run, editing, blocks, map, dataset, preset, preferences, training, finished, error.
+The training states run the demo through the real engine. Needs the `dev` level, and on a machine without a screen Xvfb and the
 xcb libraries (`apt install xvfb libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-image0
 libxcb-render-util0 libxkbcommon-x11-0`).
 """
@@ -19,6 +19,10 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QWidget
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -79,7 +83,10 @@ class Studio:
             "first-run": self.first_run,
             "editing": self.editing,
             "blocks": self.blocks,
+            "map": self.map,
             "dataset": self.dataset,
+            "preset": self.preset,
+            "preferences": self.preferences,
             "training": self.training,
             "finished": self.finished,
             "error": self.error,
@@ -105,17 +112,24 @@ class Studio:
                 raise TimeoutError("the window did not come to the state wanted")
             QTest.qWait(50)
 
-    def take(self, name: str) -> None:
-        """Grab the window in both themes."""
+    def take(self, name: str, dialog: QWidget | None = None) -> None:
+        """Grab the window, or one of its dialogs over it, in both themes."""
+        from PySide6.QtGui import QPainter
         from PySide6.QtTest import QTest
 
         from app.theme import switch
 
         for theme in ("light", "dark"):
             switch().apply(theme)
-            QTest.qWait(400)
+            QTest.qWait(900)
             path = self.out / f"{name}-{theme}.png"
-            self.window.grab().save(str(path))
+            picture = self.window.grab()
+            if dialog is not None:  # a grab leaves out windows of their own
+                painter = QPainter(picture)
+                at = self.window.rect().center() - dialog.rect().center()
+                painter.drawPixmap(at, dialog.grab())
+                painter.end()
+            picture.save(str(path))
             print(path)
 
     def _job(self) -> None:
@@ -142,38 +156,46 @@ class Studio:
 
     def blocks(self) -> None:
         self._job()
-        ranks = [
-            0,
-            4,
-            4,
-            0,
-            8,
-            8,
-            0,
-            16,
-            16,
-            0,
-            16,
-            16,
-            24,
-            16,
-            16,
-            16,
-            32,
-            32,
-            24,
-            16,
-            16,
-            12,
-            8,
-            4,
-            4,
-        ]
+        ranks = [0, 4, 4, 0, 8, 8, 0, 16, 16, 0, 16, 16, 24,
+                 16, 16, 16, 32, 32, 24, 16, 16, 12, 8, 4, 4]  # fmt: skip
         self.window.document.set("network.conv_dim", 4)
         self.window.document.set("network.block_dims", ranks)
         self.window.form.focus_field("network.block_dims")
         self.room._show_page("plan")
         self.take("blocks")
+
+    def map(self) -> None:
+        from app.widgets.notice import Notice
+
+        self._job()
+        document = self.window.document
+        self.window.choose_architecture("flux")
+        document.set("launch.offline", False)
+        document.set("model.path", "black-forest-labs/FLUX.1-dev")
+        document.set("network.train_double_block_indices", "4-18")
+        document.set("network.img_mlp_dim", 8)
+        document.set("network.single_mod_dim", 0)
+        self.window.form.focus_field("network.rank")
+        self.room._show_page("plan")
+        self.take("map")
+        for notice in self.window.work.findChildren(Notice):
+            notice.closed.emit()
+
+    def preset(self) -> None:
+        from app.dialogs import Question
+
+        self._job()
+        preset = self.window.store.all("sd1")[-1]
+        self.window.choose_preset(preset)
+        dialog = self.window.findChildren(Question)[-1]
+        self.take("preset", dialog)
+        dialog.reject()
+
+    def preferences(self) -> None:
+        self._job()
+        dialog = self.room.show_preferences()
+        self.take("preferences", dialog)
+        dialog.reject()
 
     def dataset(self) -> None:
         from PySide6.QtTest import QTest

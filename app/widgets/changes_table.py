@@ -88,8 +88,10 @@ class ChangesTable(QTableView):
         head = self.horizontalHeader()
         head.setHighlightSections(False)
         head.setSectionsClickable(False)
-        for column in range(3):
-            head.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in (1, 2):
+            head.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+            head.resizeSection(column, head.fontMetrics().averageCharWidth() * 22)
         palette = self.palette()
         palette.setColor(QPalette.ColorRole.Highlight, color("accent_soft"))
         palette.setColor(QPalette.ColorRole.HighlightedText, color("text"))
