@@ -86,7 +86,7 @@ def tiny_anima(seed: int = 0, vocabulary: Literal["shipped", "small"] = "small")
         config = Qwen3Config(
             vocab_size=tokens, hidden_size=TEXT_WIDTH, intermediate_size=2 * TEXT_WIDTH,
             num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
-            rope_theta=1e6,
+            rope_parameters={"rope_type": "default", "rope_theta": 1e6},
         )  # fmt: skip
         text_encoder = Qwen3Model(config)
         vae = tiny_qwen_vae()

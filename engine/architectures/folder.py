@@ -18,7 +18,8 @@ COMPONENT_FILES = ["model_index.json"] + [
     f"{part}/{name}"
     for part in (
         "unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3",
-        "text_conditioner", "tokenizer", "tokenizer_2", "tokenizer_3", "scheduler",
+        "text_conditioner", "tokenizer", "tokenizer_2", "tokenizer_3", "t5_tokenizer",
+        "scheduler",
     )
     for name in ("*.json", "*.safetensors", "*.txt", "*.model")
 ]  # fmt: skip

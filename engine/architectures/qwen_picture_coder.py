@@ -29,7 +29,7 @@ class QwenPictureCoder:
         self.vae.enable_slicing()  # one picture at a time: a batch needs no more memory
         for module in vae.modules():
             if isinstance(module, nn.Conv3d):
-                module.forward = _OneFrame(module)
+                module.__dict__["forward"] = _OneFrame(module)
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:

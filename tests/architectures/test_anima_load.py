@@ -65,7 +65,8 @@ def opened(made: Path) -> Open:
             files = {"text_encoder": "qwen", "vae": "vae"}
             parts |= {key: str(here / f"{name}.safetensors") for key, name in files.items()}
         path = str(paths.get(layout, here / "anima.safetensors"))
-        given = {"architecture": "anima", "path": path, "max_tokens": 64} | parts | options
+        given: dict[str, Any] = {"architecture": "anima", "path": path, "max_tokens": 64}
+        given |= parts | options
         model = load(Loading("anima", Model(**given), torch.device("cpu"), dtype))
         assert isinstance(model, AnimaModel)
         return model
@@ -88,8 +89,8 @@ def test_688_original_names_are_those_of_the_two_classes() -> None:
     }  # fmt: skip
     assert (len(outer), len(inner)) == (567, 118)
     with torch.device("meta"):
-        denoiser = CosmosTransformer3DModel.from_config(config_of("transformer"))
-        conditioner = AnimaTextConditioner.from_config(config_of("text_conditioner"))
+        denoiser: Any = CosmosTransformer3DModel.from_config(config_of("transformer"))
+        conditioner: Any = AnimaTextConditioner.from_config(config_of("text_conditioner"))
     for names, model in ((outer, denoiser), (inner, conditioner)):
         assert names == {name: tuple(t.shape) for name, t in model.state_dict().items()}
 
@@ -100,7 +101,7 @@ def test_the_vaes_names_equal_the_recorded_ones() -> None:
     assert len(stems) == 123
     assert {stem: diffusers_stem(stem) for stem in stems} == stems
     with torch.device("meta"):
-        vae = AutoencoderKLQwenImage.from_config(config_of("vae"))
+        vae: Any = AutoencoderKLQwenImage.from_config(config_of("vae"))
     assert {name.rpartition(".")[0] for name in vae.state_dict()} == set(stems.values())
 
 
@@ -196,9 +197,11 @@ def test_a_trained_llm_adapter_changes_the_picture_from_kept_captions(opened: Op
     noisy = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(0))
     answer = model.predict(noisy, torch.tensor([0.4]), kept)
     answer.square().sum().backward()
-    inside = [a for a in network.each() if a.site.component == "text_conditioner"]
-    assert all(a.up.grad is not None and a.up.grad.isfinite().all() for a in inside)
-    assert sum(float(a.up.grad.abs().sum()) for a in inside if a.up.grad is not None) > 0
+    gradients: list[Any] = [
+        a.up.grad for a in network.each() if a.site.component == "text_conditioner"
+    ]
+    assert all(g is not None and g.isfinite().all() for g in gradients)
+    assert any(g.abs().sum() > 0 for g in gradients)
 
 
 def test_merged_adapters_reach_the_llm_adapter_too(opened: Open, tmp_path: Path) -> None:

@@ -164,10 +164,11 @@ def test_the_preview_equals_the_pipelines_latents(
         width=64, height=96, steps=4, cfg=cfg, seed=5, cfg_until=ratio, cfg_renorm=renorm
     )
     ours = model.denoise(request, text, negative)
+    vae: Any = model.vae
     pipeline: Any = Lumina2Pipeline(
         transformer=model.denoiser,
         scheduler=FlowMatchEulerDiscreteScheduler(shift=6.0),
-        vae=model.vae,
+        vae=vae,
         text_encoder=None,  # pyright: ignore[reportArgumentType]
         tokenizer=None,  # pyright: ignore[reportArgumentType]
     )

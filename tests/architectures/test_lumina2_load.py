@@ -63,7 +63,7 @@ def test_400_original_names_are_the_459_of_the_class() -> None:
     """training-dit 7, check 1: all shapes equal at full size, nothing missing or left over."""
     with torch.device("meta"):
         config = json.loads((CONFIGS / "transformer/config.json").read_text("utf-8"))
-        model = Lumina2Transformer2DModel.from_config(config)
+        model: Any = Lumina2Transformer2DModel.from_config(config)
         source = {name: torch.empty(shape) for name, shape in NAMES["lumina2"].items()}
     assert len(source) == 400
     del source["norm_final.weight"]
