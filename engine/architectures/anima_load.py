@@ -121,7 +121,7 @@ def provide_resize() -> None:
         stand_in: Any = SimpleNamespace(
             functional=SimpleNamespace(resize=_resized), InterpolationMode=nearest
         )
-        vars(transformer_cosmos)["transforms"] = stand_in
+        transformer_cosmos.__dict__["transforms"] = stand_in
 
 
 def _resized(mask: Tensor, size: list[int], interpolation: str) -> Tensor:

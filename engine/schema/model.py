@@ -215,7 +215,6 @@ class Model(Table):
         empty="none",
         applies_to=("lumina2",),
         suggestions=LUMINA_SYSTEM_PROMPTS,
-        long_text=True,
     )
     weights: Literal["auto", "fp32", "bf16", "fp16", "int8", "fp8_scaled", "fp8", "nf4"] = option(
         "auto",
