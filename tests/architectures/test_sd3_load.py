@@ -42,7 +42,7 @@ def loaded(path: Path, dtype: torch.dtype = torch.float32, **fields: Any) -> Sd3
     return model
 
 
-def beside(path: Path) -> dict[str, str]:
+def beside(path: Path) -> dict[str, Any]:
     """The fields that name the files of a `components` layout."""
     names = {"text_encoder": "clip_l", "text_encoder_2": "clip_g", "text_encoder_3": "t5xxl"}
     names["vae"] = "vae"
