@@ -377,8 +377,8 @@ class Dataset(Table):
     cache_text: Literal["off", "memory", "disk"] = option(
         "off",
         "Keep encoded captions",
-        "Encode every caption once and let the text encoder leave memory. Not while the text "
-        "encoder is trained.",
+        "Encode every caption once and let the text encoders leave memory. Not while they are "
+        "trained, but for T5, which can rest while the CLIP beside it learns.",
         section="Cache",
         aliases=("cache_text_encoder_outputs",),
     )
