@@ -24,6 +24,7 @@ from engine.networks.groups import GroupSpec
 from engine.networks.network import Network
 from engine.networks.start import start_network
 from engine.plan.header import FileProblem
+from engine.plan.site import Site
 from engine.plan.place_notes import place_notes
 from engine.plan.ranks import place
 from engine.plan.site import Site
@@ -109,7 +110,7 @@ class Session:
         """Leave the text encoder's adapter as it is from here on."""
         self.trains_text = False
         for adapter in self.network.each():
-            if adapter.site.component != "denoiser":
+            if _reads_text(adapter.site):
                 for parameter in adapter.parameters():
                     parameter.requires_grad_(False)
 
@@ -169,7 +170,7 @@ def _assemble(
     optimizer = make_optimizer(job.optimizer, groups, total, device.id)
     parameters = [p for group in groups for p in group.params]
     ema = Ema(parameters, job.training.ema) if job.training.ema else None
-    of_text = [a for a in network.each() if a.site.component != "denoiser"]
+    of_text = [a for a in network.each() if _reads_text(a.site)]
     stop_after = job.training.stop_text_encoder_after
     description = Description(
         job,
@@ -242,6 +243,11 @@ def _assemble(
         swap=swap,
         together=together,
     )
+
+
+def _reads_text(site: Site) -> bool:
+    """It lies in a text encoder, whose output kept captions would hold as it was."""
+    return site.component.startswith("text_encoder")
 
 
 def _swap(job: Job, model: TrainableModel, device: Device) -> BlockSwap | None:
