@@ -24,7 +24,6 @@ from engine.networks.groups import GroupSpec
 from engine.networks.network import Network
 from engine.networks.start import start_network
 from engine.plan.header import FileProblem
-from engine.plan.site import Site
 from engine.plan.place_notes import place_notes
 from engine.plan.ranks import place
 from engine.plan.site import Site
