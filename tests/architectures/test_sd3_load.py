@@ -127,7 +127,7 @@ def test_clip_l_is_projected_by_the_identity(files: Path, tmp_path: Path) -> Non
     state = load_file(files.parent / "clip_l.safetensors")
     state["text_projection.weight"] = torch.full((CLIP_L_WIDTH, CLIP_L_WIDTH), 3.0)
     save_file(state, tmp_path / "clip_l.safetensors")
-    fields = beside(files) | {"text_encoder": str(tmp_path / "clip_l.safetensors")}
+    fields: dict[str, Any] = beside(files) | {"text_encoder": str(tmp_path / "clip_l.safetensors")}
     projection = loaded(files, **fields).encoders.clip_l.text_projection.weight
     assert torch.equal(projection, torch.eye(CLIP_L_WIDTH))
 
@@ -161,7 +161,7 @@ def test_all_missing_parts_are_told_at_once(files: Path) -> None:
     ],
 )
 def test_a_part_given_for_another_is_named(files: Path, field: str, given: str, words: str) -> None:
-    fields = beside(files) | {field: str(files.parent / f"{given}.safetensors")}
+    fields: dict[str, Any] = beside(files) | {field: str(files.parent / f"{given}.safetensors")}
     with pytest.raises(ModelProblem) as caught:
         loaded(files, **fields)
     assert words in str(caught.value)
