@@ -61,7 +61,7 @@ class NetworkPlaces(NetworkSize):
         False,
         "Train the LLM adapter",
         "Also adapts the part that translates Qwen3's words for the picture model. It is trained "
-        "at the picture model's rate; captions cannot be kept then.",
+        "at the picture model's rate, and captions may be kept encoded all the same.",
         section=_WHAT,
         applies_to=("anima",),
         only_if=When("network.train", not_equals=("text_encoder",)),
@@ -240,6 +240,7 @@ class NetworkPlaces(NetworkSize):
         "guidance, text. 0 leaves one untouched.",
         empty="not trained",
         section=_WHERE,
+        parts=("picture", "time", "pooled text", "guidance", "text"),
         applies_to=("flux",),
     )
     emb_dims: IntList | None = option(
@@ -249,6 +250,7 @@ class NetworkPlaces(NetworkSize):
         "last modulation, last layer. 0 leaves one untouched.",
         empty="not trained",
         section=_WHERE,
+        parts=("text", "time", "picture", "pooled text", "last modulation", "last layer"),
         applies_to=("sd3",),
     )
     embedder_dims: IntList | None = option(
@@ -258,6 +260,7 @@ class NetworkPlaces(NetworkSize):
         "untouched.",
         empty="not trained",
         section=_WHERE,
+        parts=("picture", "time", "text"),
         applies_to=("lumina2",),
     )
     network_reg_dims: PatternList | None = option(

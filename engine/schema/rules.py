@@ -270,15 +270,7 @@ def _dataset(job: Job) -> Iterator[Problem]:
         )
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", dataset.background):
         yield Problem("dataset.background", "Write the color as #ffffff (red, green, blue).")
-    if dataset.cache_text != "off" and job.network.train_llm_adapter:
-        yield Problem(
-            "dataset.cache_text",
-            "Kept captions would hide the LLM adapter's training. Leave that as it is, or do not "
-            "keep captions.",
-            fix=(("dataset.cache_text", "off"),),
-            fix_label="Do not keep captions",
-        )
-    elif dataset.cache_text != "off" and _trains_all_it_keeps(job):
+    if dataset.cache_text != "off" and _trains_all_it_keeps(job):
         yield Problem(
             "dataset.cache_text",
             "Kept captions would hide the text encoder's training. Train the picture model only, "

@@ -50,11 +50,13 @@ def test_mistakes(architecture: str, options: dict[str, Any], path: str, words: 
     assert words in found[f"network.{path}"]
 
 
-def test_kept_captions_hide_the_llm_adapters_training() -> None:
-    found = errors("anima", network={"train_llm_adapter": True}, dataset={
-        "folders": [{"path": "p"}], "cache_text": "disk",
-    })  # fmt: skip
-    assert "LLM adapter" in found["dataset.cache_text"]
+def test_kept_captions_go_with_the_llm_adapters_training_but_not_with_qwens() -> None:
+    """What is kept is what the LLM adapter reads, and what Qwen3 says."""
+    kept = {"folders": [{"path": "p"}], "cache_text": "disk"}
+    network = {"train_llm_adapter": True, "train": "denoiser"}
+    assert errors("anima", network=network, dataset=kept) == {}
+    found = errors("anima", network=network | {"train": "both"}, dataset=kept)
+    assert "text encoder" in found["dataset.cache_text"]
 
 
 @pytest.mark.parametrize("rates", [[1e-5], [1e-5, 2e-5], [0.0, 2e-5, 0.0]])
