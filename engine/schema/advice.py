@@ -14,6 +14,9 @@ from engine.schema.problem import Problem
 MOST_SHIFTED = 1536
 """Pixels of a side up to which the shift by size is reasonable: it is 7.5 there, 25 at 2048."""
 
+NOT_FOR_ANIMA = ("CAME", "Automagic")
+"""Optimizers under which Anima was seen to break (spec: training-dit 6)."""
+
 
 def advise(job: Job) -> Iterator[Problem]:
     """Yield warnings about a job."""
@@ -40,6 +43,13 @@ def advise(job: Job) -> Iterator[Problem]:
             f"{optimizer.learning_rate:g} is very high for {kind.name}; pictures may turn to "
             "noise. 1e-4 is usual.",
         )
+    if job.model.architecture == "anima" and kind and kind.name in NOT_FOR_ANIMA:
+        yield _warn(
+            "optimizer.name",
+            f"With {kind.name} Anima's numbers stop being finite, people report; AdamW and its "
+            "8-bit form are fine.",
+            (("optimizer.name", "AdamW"),), "Use AdamW",
+        )  # fmt: skip
     weightings = [
         label
         for label, on in (

@@ -82,3 +82,14 @@ def test_fp16_is_refused_where_it_overflows(architecture: str) -> None:
     assert set(found) == {"model.weights", "training.precision"}
     assert "use bf16" in found["model.weights"]
     assert errors(checked("flux", {"weights": "fp16"})) == {}
+
+
+def test_an_optimizer_that_breaks_anima_is_warned_of() -> None:
+    """training-dit 6."""
+
+    def words(architecture: str) -> list[str]:
+        found = checked(architecture, optimizer={"name": "CAME"})
+        return [p.message for p in found.problems if p.path == "optimizer.name"]
+
+    assert "stop being finite" in words("anima")[0]
+    assert words("lumina2") == []
