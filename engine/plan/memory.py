@@ -1,7 +1,8 @@
 """How much memory a run will need, as a range, by parts.
 
-Basis: arithmetic, not measurement. Weights, adapters, gradients, optimizer state and EMA are
-counted from shapes and dtypes. Activations are counted from what autograd keeps in an SD U-Net with
+Basis: arithmetic, not measurement. Weights are counted in the headers of the model's files (at the
+published sizes where there is none), adapters, gradients, optimizer state and EMA from shapes and
+dtypes: these are exact. Activations are counted from what autograd keeps in an SD U-Net with
 PyTorch's fused attention: 30 to 50 numbers for each token and channel of a transformer (inputs of
 norms and adapted layers, q, k, v, the eightfold GEGLU), 5 to 9 for each of a resnet, half of them
 possibly in float32 under autocast; without a U-Net, half to all of the inputs and outputs of the
@@ -13,7 +14,7 @@ fifths, of the many like blocks of a transformer a twelfth to a fifth. The drive
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,12 +24,13 @@ from engine.plan.detect import ModelFacts
 from engine.plan.memory_sizes import (
     CLIP_VOCABULARY,
     EMBEDDINGS,
+    PACKED_BYTES,
     USUAL_VAE,
     VAE_PARAMETERS,
-    WEIGHT_BYTES,
 )
 from engine.plan.site import Placement, Site
 from engine.plan.sites import SHAPES
+from engine.plan.weights import numbers_in
 from engine.schema.architectures import ARCHITECTURES, UNET
 from engine.schema.job import Job
 from engine.schema.optimizers import kind_of
@@ -84,15 +86,13 @@ def estimate(
     largest: Size,
 ) -> Memory:
     """Estimate a run: `numbers` of all its adapters, `largest` its largest bucket in pixels."""
-    precision = "bf16" if job.training.precision == "auto" else job.training.precision
-    weight = WEIGHT_BYTES[precision if job.model.weights == "auto" else job.model.weights]
-    text_weight = job.model.text_encoder_weights
-    text_weight = WEIGHT_BYTES[precision if text_weight == "auto" else text_weight]
+    precision = _precision(job)
+    counted = numbers_in(job.model, facts.path if facts is not None else None)
     own = BYTES[job.training.adapter_precision]
     parts = [
-        *_picture_model(job, sites, weight),
-        *_text_encoder(job, facts, sites, text_weight),
-        *_vae(job, facts, largest),
+        *_picture_model(job, sites, counted.get("denoiser"), precision),
+        *_text_encoder(job, facts, sites, counted, precision),
+        *_vae(job, facts, largest, counted.get("vae")),
         _same("adapters", numbers.held * own),
         _same("gradients", numbers.trained * own, "training"),
         _same("optimizer", int(numbers.trained * _state_bytes(job)), "training"),
@@ -160,41 +160,91 @@ def _totals(sites: Sequence[Site]) -> _Totals:
     return totals
 
 
-def _picture_model(job: Job, sites: Sequence[Site], weight: float) -> list[MemoryPart]:
+def _precision(job: Job) -> str:
+    """What `auto` comes to: bf16 on a card, fp32 on the processor."""
+    if job.training.precision != "auto":
+        return job.training.precision
+    return "fp32" if job.launch.device in ("cpu", "mps") else "bf16"
+
+
+def _weights(numbers: int, packed: int, rows: int, kept_as: str, precision: str) -> int:
+    """Bytes of weights of which `packed` numbers, in so many rows, lie in 8 or 4 bits."""
+    if kept_as in BYTES or kept_as == "auto":
+        return numbers * BYTES[precision if kept_as == "auto" else kept_as]
+    scales = 4 * rows if kept_as in ("int8", "fp8_scaled") else 0
+    return int((numbers - packed) * BYTES[precision] + packed * PACKED_BYTES[kept_as]) + scales
+
+
+def _packed(sites: Sequence[Site], denoiser: bool) -> tuple[int, int]:
+    """Numbers and rows of the Linears in a model's blocks, which 8 and 4 bits are for."""
+    chosen = [
+        s
+        for s in sites
+        if (s.component == "denoiser") == denoiser and s.kind == "linear" and _in_block(s)
+    ]
+    return sum(s.rows * s.columns for s in chosen), sum(s.rows for s in chosen)
+
+
+def _in_block(site: Site) -> bool:
+    """A member of a list of blocks, such as `layers.3`, or of a U-Net's middle block."""
+    module = site.segments[0].module
+    return module.startswith("mid_block.") or any(part.isdigit() for part in module.split(".")[:-1])
+
+
+def _picture_model(
+    job: Job, sites: Sequence[Site], counted: int | None, precision: str
+) -> list[MemoryPart]:
     """What of it stays on the card; of the blocks that wait elsewhere, two come at a time."""
     totals = _totals(sites)
+    numbers = totals.denoiser if counted is None else counted
+    kept_as = job.model.weights
+    whole = _weights(numbers, *_packed(sites, True), kept_as, precision)
     count = job.training.blocks_to_swap or 0
     away = totals.blocks[len(totals.blocks) - count :] if count else ()
+    each = PACKED_BYTES.get(kept_as) or BYTES[precision if kept_as == "auto" else kept_as]
     return [
-        _same("picture model", int((totals.denoiser - sum(away)) * weight)),
-        _same("blocks on their way", int(2 * max(away, default=0) * weight), "training"),
+        _same("picture model", int(whole - sum(away) * each)),
+        _same("blocks on their way", int(2 * max(away, default=0) * each), "training"),
     ]
 
 
 def _text_encoder(
-    job: Job, facts: ModelFacts | None, sites: Sequence[Site], weight: float
+    job: Job,
+    facts: ModelFacts | None,
+    sites: Sequence[Site],
+    counted: Mapping[str, int],
+    precision: str,
 ) -> list[MemoryPart]:
     """All of them; with kept captions those that are not trained leave before the first step."""
-    architecture = job.model.architecture
-    shape = facts.shape if facts and facts.shape else SHAPES[architecture]
-    others = EMBEDDINGS.get(architecture)
-    if others is None:
-        others = CLIP_VOCABULARY * getattr(shape, "text_width", 0)
-    elif shape != SHAPES[architecture] and facts is not None:
-        others = min(others, facts.bytes)  # toy models
-    size = int((_totals(sites).text_encoder + others) * weight)
+    numbers = sum(n for role, n in counted.items() if role.startswith("text_"))
+    if not numbers:
+        numbers = _totals(sites).text_encoder + _embeddings(job, facts)
+    kept_as = job.model.text_encoder_weights
+    size = _weights(numbers, *_packed(sites, False), kept_as, precision)
     if job.dataset.cache_text == "off":
         return [_same("text encoder", size)]
     if job.network.train == "denoiser":
         return [_same("text encoder", size, "encoding")]
-    t5 = int(sum(s.rows * s.columns for s in sites if s.family == "t5") * weight)
-    return [_same("text encoder", size - t5), _same("T5", t5, "encoding")]
+    t5 = sum(s.rows * s.columns for s in sites if s.family == "t5")
+    t5_size = _weights(t5, t5, 0, kept_as, precision)
+    return [_same("text encoder", size - t5_size), _same("T5", t5_size, "encoding")]
 
 
-def _vae(job: Job, facts: ModelFacts | None, largest: Size) -> list[MemoryPart]:
-    parameters = VAE_PARAMETERS.get(job.model.architecture, USUAL_VAE)
-    size = parameters * BYTES[job.model.vae_precision]
-    if facts is not None and facts.bytes:
+def _embeddings(job: Job, facts: ModelFacts | None) -> int:
+    """What the text encoders have beside their layers, where no file tells it."""
+    architecture = job.model.architecture
+    if architecture in EMBEDDINGS:
+        return EMBEDDINGS[architecture]
+    shape = facts.shape if facts and facts.shape else SHAPES[architecture]
+    return CLIP_VOCABULARY * getattr(shape, "text_width", 0)
+
+
+def _vae(
+    job: Job, facts: ModelFacts | None, largest: Size, counted: int | None
+) -> list[MemoryPart]:
+    numbers = counted or VAE_PARAMETERS.get(job.model.architecture, USUAL_VAE)
+    size = numbers * BYTES[job.model.vae_precision]
+    if counted is None and facts is not None and facts.bytes:
         size = min(size, facts.bytes)  # toy models
     keeps = job.dataset.cache_latents != "off"
     phase: Phase = "encoding" if keeps else "always"

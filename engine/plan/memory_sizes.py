@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-WEIGHT_BYTES = {
-    "fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.02, "fp8": 1.0, "fp8_scaled": 1.0,
-    "nf4": 0.56,
-}  # fmt: skip
-"""Bytes of a weight in each format of `model.weights`, scales included."""
+PACKED_BYTES = {"int8": 1.0, "fp8": 1.0, "fp8_scaled": 1.0, "nf4": 0.5 + 1 / 64 + 1 / 4096}
+"""Bytes of a packed number in each format; rows' scales are counted apart, nf4's are in it."""
 
 CLIP_VOCABULARY = 49408
 

@@ -124,7 +124,7 @@ def summarize(
     pictures: Sequence[Picture] | None = None,
     *,
     file_ranks: FileRanks | None = None,
-    world: int = 1,
+    world: int | None = None,
 ) -> Plan:
     """Foretell a job.
 
@@ -133,7 +133,7 @@ def summarize(
         facts: what was seen of the base model; None takes the published sizes.
         pictures: what `pictures_of` found; None while it is not known.
         file_ranks: ranks of `network.start_from`, for the option "ranks of that file".
-        world: how many processes train together.
+        world: how many processes train together; None: as the job says.
     """
     architecture = job.model.architecture
     fits = facts is not None and facts.architecture == architecture
@@ -142,6 +142,7 @@ def summarize(
     counts = [numbers_of(p, job.network) for p in placements]
     total = total_of(counts)
     numbers = [count.trained for count in counts]
+    world = world or job.launch.processes * job.launch.machines
     order = Order(job, pictures, world) if pictures is not None else None
     largest = _largest(rules_of(job.dataset), order, job)
     return Plan(
