@@ -14,6 +14,7 @@ from app.widgets.check import CheckBox
 from app.widgets.choice import ChoiceBox
 from app.widgets.every import EveryEdit
 from app.widgets.number import NumberEdit, number_text, parse_number
+from app.widgets.numbers import NumbersEdit
 from app.widgets.path import PathEdit
 from app.widgets.segmented import Segmented
 from app.widgets.text import LongTextEdit, TextEdit
@@ -24,7 +25,15 @@ SEGMENTS_ROOM = 160  # pixels left for the editor at the least width of the form
 
 
 Editor = (
-    CheckBox | ChoiceBox | EveryEdit | LongTextEdit | NumberEdit | PathEdit | Segmented | TextEdit
+    CheckBox
+    | ChoiceBox
+    | EveryEdit
+    | LongTextEdit
+    | NumberEdit
+    | NumbersEdit
+    | PathEdit
+    | Segmented
+    | TextEdit
 )
 """All have `value`, `set_value`, `set_state`, `set_inherited`, and the signal `edited`."""
 
@@ -49,6 +58,8 @@ def make_editor(option: Option, settings: Settings, parent: QWidget) -> Editor:
         return _text(option, settings, parent)
     if kind == "mapping":
         return MappingEdit(parent)
+    if kind == "int_list" and hints.parts:
+        return NumbersEdit(hints.parts, parent)
     read, write = _CONVERSIONS[kind]
     return TextEdit(
         parent, read=lambda text: read(text, option.optional), write=write, empty=hints.empty,

@@ -4,9 +4,9 @@
     python docs/screenshots.py training   one state
 
 States: first-run, editing, blocks, map, dataset, preset, preferences, training, finished, error.
-The training states run the demo through the real engine. Needs the `dev` level, and on a machine without a screen Xvfb and the
-xcb libraries (`apt install xvfb libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-image0
-libxcb-render-util0 libxkbcommon-x11-0`).
+The training states run the demo through the real engine. Needs the `dev` level, and on a machine
+without a screen Xvfb and the xcb libraries (`apt install xvfb libxcb-cursor0 libxcb-icccm4
+libxcb-keysyms1 libxcb-image0 libxcb-render-util0 libxkbcommon-x11-0`).
 """
 
 from __future__ import annotations

@@ -69,6 +69,7 @@ class Hints:
     suggestions: tuple[str, ...] = ()  # for free text with known values
     path: PathKind | None = None
     extensions: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()  # names of the numbers of a list of fixed length
     blocks: bool = False  # one value for each block of the denoiser
     long_text: bool = False
     secret: bool = False

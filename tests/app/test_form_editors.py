@@ -13,6 +13,7 @@ from app.search import find_options
 from app.widgets.choice import ChoiceBox
 from app.widgets.every import EveryEdit, every_words
 from app.widgets.number import NumberEdit
+from app.widgets.numbers import NumbersEdit
 from app.window import MainWindow
 from engine.schema.options import options
 
@@ -147,3 +148,23 @@ def test_choices_an_architecture_lacks_are_greyed_with_the_reason(shown: MainWin
     shown.choose_architecture("flux")
     QApplication.processEvents()
     assert editor.itemText(editor.findData("double")) == "double only"
+
+
+def test_short_lists_have_a_field_for_each_named_number(shown: MainWindow) -> None:
+    shown.choose_architecture("flux")
+    QApplication.processEvents()
+    document, path = shown.document, "network.in_dims"
+    editor = row_of(shown, path).editor
+    assert isinstance(editor, NumbersEdit)
+    names = [field.line.accessibleName() for field in editor.fields]
+    assert names == [f"{part}: Input layers" for part in options()[path].hints.parts]
+    QTest.keyClicks(editor.fields[1].line, "4")
+    assert document.get(path) == [0, 4, 0, 0, 0]
+    document.set(path, [1, 2, 3, 4, 5])
+    assert [field.value() for field in editor.fields] == [1, 2, 3, 4, 5]
+    for field in editor.fields:
+        field.line.selectAll()
+        QTest.keyClick(field.line, Qt.Key.Key_Delete)
+    assert document.get(path) is None
+    with_parts = [p for p, o in options().items() if o.hints.parts]
+    assert len(with_parts) == 3

@@ -61,7 +61,7 @@ def test_check_23_a_star_protects_its_file(qtbot, views, tmp_path):
     views.samples.show_one(0, 40)
     views.samples.star.click()
     qtbot.waitUntil(mark.exists)
-    assert views.grid.is_starred(40)
+    qtbot.waitUntil(lambda: views.grid.is_starred(40))
     assert not views.grid.is_starred(20)
     views.samples.star.click()
     qtbot.waitUntil(lambda: not mark.exists())
