@@ -137,7 +137,7 @@ def make_flux(
     return folder / f"flux1-{variant}.safetensors"
 
 
-def files_beside(path: Path) -> dict[str, str]:
+def files_beside(path: Path) -> dict[str, Any]:
     """The job's fields that name the other components of a transformer's file."""
     names = {"text_encoder": "clip_l", "text_encoder_2": "t5xxl", "vae": "ae"}
     return {field: str(path.with_name(f"{n}.safetensors")) for field, n in names.items()}

@@ -118,7 +118,7 @@ class Previews:
         """
         if not self.previews or step == self._drawn_at:
             return
-        parts = [part for part in self._resting if part != "text_encoder"]
+        parts: list[Part] = [part for part in self._resting if part != "text_encoder"]
         if len(parts) < len(self._resting) and not self._kept:
             self._keep_prompts()
         for part in parts:

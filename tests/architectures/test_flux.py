@@ -212,7 +212,8 @@ def test_checkpointing_changes_no_gradient(loaded: Load, noisy: Tensor, train: s
         placements = place(options, model.sites, "flux")
         network = Network.create(placements, model.components, options, seed=1)
         for adapter in network.each():
-            torch.nn.init.normal_(adapter.up, std=0.02, generator=torch.Generator().manual_seed(2))
+            generator = torch.Generator().manual_seed(2)
+            torch.nn.init.normal_(adapter.get_parameter("up"), std=0.02, generator=generator)
         network.attach()
         network.train()
         if checkpointing:

@@ -52,7 +52,7 @@ def modules() -> TinyFlux:
     return flux_modules(vocabulary=SHIPPED_VOCABULARY)
 
 
-def load_path(path: Path, dtype: torch.dtype = torch.float32, **options: Any) -> FluxModel:
+def load_path(path: Path, *, dtype: torch.dtype = torch.float32, **options: Any) -> FluxModel:
     job = Model(architecture="flux", path=str(path), **options)
     model = load(Loading("flux", job, torch.device("cpu"), dtype))
     assert isinstance(model, FluxModel)
@@ -80,7 +80,7 @@ def test_every_layout_gives_the_same_frozen_model(tiny: Make, layout: str, varia
     assert_same(model.vae, made.vae)
     assert_same(model.encoders.clip, made.clip)
     assert_same(model.encoders.t5, made.t5)
-    assert model.vae.config["shift_factor"] == 0.1159  # pyright: ignore[reportAttributeAccessIssue, reportIndexIssue]
+    assert model.pictures.vae.config["shift_factor"] == 0.1159
     assert model.facts.variant == variant
     assert model.options.t5_max_tokens == {"dev": 512, "schnell": 256}[variant]
     assert set(model.components) == {"denoiser", "text_encoder", "text_encoder_2"}
@@ -163,7 +163,7 @@ def test_eight_bit_files(modules: TinyFlux, tiny: Make, tmp_path: Path, scaled: 
             tensors[name] = tensor
     path = tmp_path / "fp8.safetensors"
     save_file({PREFIXES["transformer"] + n: t for n, t in tensors.items()}, path)
-    model = load_path(path, torch.bfloat16, **files_beside(tiny("components")))
+    model = load_path(path, dtype=torch.bfloat16, **files_beside(tiny("components")))
     assert {p.dtype for p in model.transformer.parameters()} == {torch.bfloat16}
     ours, theirs = model.transformer.state_dict(), modules.transformer.state_dict()
     errors = [float((ours[n].float() - theirs[n]).norm() / theirs[n].norm()) for n in ours]
@@ -280,6 +280,9 @@ def test_tensors_of_the_file_are_not_kept(tiny: Make) -> None:
     """Each weight owns just its rows of what was read, and is written back as it was."""
     path = tiny("single_file")
     stored = load_file(path)["model.diffusion_model.single_blocks.0.linear1.weight"]
-    block = load_path(path).transformer.single_transformer_blocks[0]
-    parts = (block.attn.to_q, block.attn.to_k, block.attn.to_v, block.proj_mlp)
-    assert torch.equal(torch.cat([part.weight for part in parts]), stored)
+    transformer = load_path(path).transformer
+    names = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
+    parts: list[Tensor] = [
+        transformer.get_parameter(f"single_transformer_blocks.0.{n}.weight") for n in names
+    ]
+    assert torch.equal(torch.cat(parts), stored)
