@@ -69,6 +69,16 @@ def test_counts_and_parameters() -> None:
     assert (len(conv), parameters(conv)) == (788, 12_296_960)
 
 
+def test_norms_lie_beside_the_layers_that_read_them() -> None:
+    """networks 9, check 38: 221 in the transformers, 255 with the resnets'."""
+    norms = [s for s in sites_of("sdxl") if s.kind == "norm"]
+    assert sum(s.family == "norm" for s in norms) == 221
+    assert len(norms) == 255
+    by_name = {s.name: s.segments[0].module for s in norms}
+    assert by_name["lora_unet_input_blocks_4_0_in_layers_0"] == "down_blocks.1.resnets.0.norm1"
+    assert by_name["lora_unet_middle_block_1_norm"] == "mid_block.attentions.0.norm"
+
+
 def test_one_block_alone() -> None:
     """networks 9, check 8: how many adapters each block has when it is the only one."""
     expected = [0, 0, 3, 3, 1, 26, 25, 1, 106, 105, 3, 102, 3, 106, 106, 107, 26, 26, 27, 4, 4, 4]
