@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -25,9 +26,7 @@ ROWS, COLUMNS = 10, 6
 SITE = linear_site("lora_unet_x", "x", ROWS, COLUMNS)
 
 
-def variant(
-    site: Site, host: nn.Module, kinds: Kinds, *, rank: int = 4, split: int = 1
-) -> Adapter:
+def variant(site: Site, host: nn.Module, kinds: Kinds, *, rank: int = 4, split: int = 1) -> Adapter:
     """An adapter in float64 that does something, and knows its host."""
     adapter = Adapter(Placement(site, rank, 2.0, group="unet", split=split), Dropouts(), kinds)
     adapter.init(1)
@@ -41,9 +40,7 @@ def variant(
     return adapter
 
 
-def compared(
-    host: nn.Linear | nn.Conv2d, adapter: Adapter, weight: Tensor, x: Tensor
-) -> float:
+def compared(host: nn.Linear | nn.Conv2d, adapter: Adapter, weight: Tensor, x: Tensor) -> float:
     """The error of output and gradients against a host with a weight built by autograd."""
     model = nn.ModuleDict({"x": host})
     attached(model, adapter)
@@ -141,9 +138,11 @@ def test_dora_by_output_on_parts_equals_the_fused_layer(site: Site) -> None:
     attached(model, adapter)
     y = model(x) if site is FUSED else model.get_submodule("linear")(x)[:, turned]
     assert error([y], [expected]) < 1e-12
-    merged = torch.cat([adapter.merged(0, model.get_submodule("to_q").weight)]) if (
-        site is FUSED
-    ) else adapter.merged(0, model.get_submodule("linear").weight)[turned]  # pyright: ignore
+    merged = (
+        torch.cat([adapter.merged(0, model.get_submodule("to_q").weight)])
+        if (site is FUSED)
+        else adapter.merged(0, model.get_submodule("linear").weight)[turned]
+    )  # pyright: ignore
     assert error([merged.double()], [expected_weight[: len(merged)]]) < 1e-5
 
 
@@ -425,7 +424,10 @@ def test_weight_noise_comes_with_the_first_gradients_and_only_in_training() -> N
     network.eval()
     assert error([host(x)], [plain]) < 1e-5
     again = copy.deepcopy(network.state_dict())
-    assert {"adapters.lora_unet_x.noise.gradient", "adapters.lora_unet_x.noise.ready"} <= again.keys()
+    assert {
+        "adapters.lora_unet_x.noise.gradient",
+        "adapters.lora_unet_x.noise.ready",
+    } <= again.keys()
 
 
 @pytest.mark.parametrize("kind", ["layer", "group", "rms"])
@@ -458,3 +460,39 @@ def test_norm_deltas_add_to_weight_and_bias(kind: str) -> None:
     network.merge()
     assert error([host(x)], [y]) < 1e-5
     assert error([host(x)], [base]) > 0.1
+
+
+def test_a_block_with_variants_compiles_to_one_graph() -> None:
+    """DoRA, scalars and norms on a block of diffusers: `fullgraph` raises on any break."""
+    from diffusers.models.attention import BasicTransformerBlock
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    torch.manual_seed(0)
+    block = BasicTransformerBlock(16, 2, 8, cross_attention_dim=12).requires_grad_(False)
+    sites = []
+    for name, module in block.named_modules():
+        if isinstance(module, nn.Linear):
+            sites.append(linear_site(name, name, module.out_features, module.in_features))
+        if isinstance(module, nn.LayerNorm):
+            segment = Segment(name, (0, 16), (0, 16))
+            sites.append(Site(name, "denoiser", "norm", 16, 1, (segment,), "norm"))
+    placements = [
+        Placement(replace(s, name=s.name.replace(".", "_")), 4, 2.0, group="unet") for s in sites
+    ]
+    options = NetworkOptions(dora_wd=True, use_scalar=True)
+    network = Network.create(placements, {"denoiser": block}, options, 1)
+    for adapter in network.each_adapter():
+        nn.init.constant_(adapter.scalar, 0.5)  # pyright: ignore[reportArgumentType]
+    network.attach()
+    x, text = torch.randn(2, 20, 16, requires_grad=True), torch.randn(2, 7, 12)
+    inputs = [x, *network.parameters()]
+    assert len(inputs) == 1 + 10 * 4 + 3 * 2
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(block, fullgraph=True, backend=counter)
+    results = []
+    for model in (compiled, block):
+        y = model(x, encoder_hidden_states=text)  # pyright: ignore[reportCallIssue]
+        results.append([y, *torch.autograd.grad(y.square().sum(), inputs)])
+    assert error(results[0], results[1]) < 1e-4
+    assert counter.frame_count == 1
