@@ -34,9 +34,10 @@ from engine.architectures.loader_steps import (
     VAE_DTYPES,
     merge_adapters,
     quiet_libraries,
+    refuse_flash,
+    refuse_half,
     require_model,
 )
-from engine.architectures.lumina2_load import refuse_half
 from engine.architectures.qwen_tokenizer import load_qwen_tokenizer
 from engine.architectures.qwen_vae_file import load_qwen_vae
 from engine.architectures.running import (
@@ -62,6 +63,7 @@ def load(loading: Loading) -> AnimaModel:
     """Load and assemble; see `engine.architectures.load`."""
     model, report = loading.model, loading.report
     check_attention(model.attention, loading.device)
+    refuse_flash(loading)
     refuse_half(loading)
     quiet_libraries()
     provide_resize()

@@ -48,6 +48,34 @@ def require_model(
         raise ModelProblem(words, "Choose another file.", field)
 
 
+def refuse_half(loading: Loading) -> None:
+    """Refuse fp16, in which the denoiser's numbers overflow (spec: training-dit 1.4).
+
+    Raises:
+        ModelProblem: naming the field.
+    """
+    if loading.dtype == torch.float16:
+        raise ModelProblem(
+            "This model overflows in fp16 and would learn nothing.",
+            "Train in bf16, or in fp32 where the card has no bf16.",
+            "training.precision",
+        )
+
+
+def refuse_flash(loading: Loading) -> None:
+    """Refuse the one kernel that takes no mask, for models that cannot do without.
+
+    Raises:
+        ModelProblem: naming the field.
+    """
+    if loading.model.attention == "flash" and loading.device.type == "cuda":
+        raise ModelProblem(
+            "The attention kernel 'flash' takes no mask, and this model needs one for captions.",
+            "Set Attention to auto.",
+            "model.attention",
+        )
+
+
 def load_job_vae(
     loading: Loading,
     source: Path,

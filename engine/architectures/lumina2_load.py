@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from diffusers.models.transformers.transformer_lumina2 import Lumina2Transformer2DModel
 from torch import nn
 
@@ -28,6 +27,8 @@ from engine.architectures.loader_steps import (
     load_job_vae,
     merge_adapters,
     quiet_libraries,
+    refuse_flash,
+    refuse_half,
     require_model,
 )
 from engine.architectures.lumina2 import Lumina2Model, Lumina2Options
@@ -55,6 +56,7 @@ def load(loading: Loading) -> Lumina2Model:
     """Load and assemble; see `engine.architectures.load`."""
     model, report = loading.model, loading.report
     check_attention(model.attention, loading.device)
+    refuse_flash(loading)
     refuse_half(loading)
     quiet_libraries()
     base = base_source(loading)
@@ -104,20 +106,6 @@ def load(loading: Loading) -> Lumina2Model:
     merge_adapters(loaded, model)
     report("Model loaded", PARTS, PARTS)
     return loaded
-
-
-def refuse_half(loading: Loading) -> None:
-    """Refuse fp16, in which the denoiser's numbers overflow (spec: training-dit 1.4).
-
-    Raises:
-        ModelProblem: naming the field.
-    """
-    if loading.dtype == torch.float16:
-        raise ModelProblem(
-            "This model overflows in fp16 and would learn nothing.",
-            "Train in bf16, or in fp32 where the card has no bf16.",
-            "training.precision",
-        )
 
 
 def _tokenizer(base: Source, text: Source, loading: Loading) -> Any:

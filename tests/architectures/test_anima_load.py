@@ -245,3 +245,10 @@ def test_parts_that_do_not_fit_each_other_are_told(
     problem = refused(opened, "diffusers")
     assert "states are 32 wide; the LLM adapter reads 1024" in problem.message
     assert problem.field == "model.text_encoder"
+
+
+def test_the_kernel_without_masks_is_refused_on_a_card() -> None:
+    job = Model(architecture="anima", path="a.safetensors", attention="flash")
+    with pytest.raises(ModelProblem, match="takes no mask") as caught:
+        load(Loading("anima", job, torch.device("cuda"), torch.bfloat16))
+    assert caught.value.field == "model.attention"

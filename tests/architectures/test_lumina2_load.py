@@ -213,3 +213,10 @@ def test_a_file_that_is_not_whole_says_what_it_lacks(
     save_file(tensors, tmp_path / "more.safetensors")
     problem = refused(opened, "components", path=str(tmp_path / "more.safetensors"))
     assert "layers.1.feed_forward.linear_4.weight" in problem.message
+
+
+def test_the_kernel_without_masks_is_refused_on_a_card() -> None:
+    job = Model(architecture="lumina2", path="a.safetensors", attention="flash")
+    with pytest.raises(ModelProblem, match="takes no mask") as caught:
+        load(Loading("lumina2", job, torch.device("cuda"), torch.bfloat16))
+    assert caught.value.field == "model.attention"
