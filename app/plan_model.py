@@ -16,8 +16,10 @@ from engine.schema.problem import Problem
 if TYPE_CHECKING:
     from engine.plan.detect import ModelFacts
     from engine.plan.folders import Picture
+    from engine.plan.ranks import FileRanks
     from engine.plan.site import Placement, Site
     from engine.plan.summary import Plan
+
 
 LOOK_DELAY_MS = 250  # after the last key in a path
 _DRAWN = ("repeats", "samples_per_epoch", "loss_weight", "preserve_prior", "flip", "tag_dropout")
@@ -44,6 +46,8 @@ class PlanModel(QObject):
         self.pictures: list[Picture] | None = None
         self._model_key = ""
         self._folders_key = ""
+        self._ranks_of = ""  # the adapter file that `_ranks` are of
+        self._ranks: FileRanks | None = None
         self._generation = 0
         self._folders: list[str] = []  # of which `pictures` tells
         self._summary_timer = QTimer(self, interval=0, singleShot=True)
@@ -69,7 +73,9 @@ class PlanModel(QObject):
         self._summary_timer.stop()
         job = self._document.job
         known = self._folders == [folder.path for folder in job.dataset.folders]
-        self.plan = summarize(job, self.facts, self.pictures if known else None)
+        self.plan = summarize(
+            job, self.facts, self.pictures if known else None, file_ranks=self._file_ranks()
+        )
         self.changed.emit(self.plan)
 
     def placements(self) -> tuple[tuple[Site, ...], tuple[Placement, ...]]:
@@ -81,7 +87,23 @@ class PlanModel(QObject):
         architecture = job.model.architecture
         fits = self.facts is not None and self.facts.architecture == architecture
         sites = sites_of(architecture, self.facts.shape if self.facts and fits else None)
-        return sites, placements_of(job, sites, architecture)
+        return sites, placements_of(job, sites, architecture, self._file_ranks())
+
+    def _file_ranks(self) -> FileRanks | None:
+        """Ranks of the file to start from, if they are to count; None until it is read."""
+        network = self._document.job.network
+        if not network.start_from or not network.rank_from_file:
+            return None
+        if self._ranks_of != network.start_from:
+            path = self._ranks_of = network.start_from
+            self._ranks = None
+            in_worker(self, lambda: read_ranks(path), lambda ranks: self._take_ranks(path, ranks))
+        return self._ranks
+
+    def _take_ranks(self, path: str, ranks: FileRanks | None) -> None:
+        if path == self._ranks_of:
+            self._ranks = ranks
+            self.compute()
 
     def look_again(self) -> None:
         """Look at model and folders anew, as when files changed outside."""
@@ -110,8 +132,14 @@ class PlanModel(QObject):
             self._take_facts(None, key)
             return
         from engine.plan.detect import look_at
+        from engine.plan.weights import numbers_in
 
-        in_worker(self, lambda: look_at(path), lambda facts: self._take_facts(facts, key))
+        def look() -> ModelFacts:
+            facts = look_at(path)
+            numbers_in(model, facts.path)  # headers of gigabytes, remembered for the plan
+            return facts
+
+        in_worker(self, look, lambda facts: self._take_facts(facts, key))
 
     def _take_facts(self, facts: ModelFacts | None, key: str) -> None:
         if key != self._model_key:
@@ -153,21 +181,25 @@ class PlanModel(QObject):
         self._generation += 1
         dataset = self._document.job.dataset
         if not any(f.enabled and f.path.strip() for f in dataset.folders):
-            self._take_pictures([], [], self._generation)
+            self._take_pictures([], [], self._generation, [f.path for f in dataset.folders])
             return
-        generation = self._generation
+        generation, read = self._generation, [folder.path for folder in dataset.folders]
         in_worker(
             self, lambda: _read_pictures(dataset),
-            lambda found: self._take_pictures(*found, generation),
+            lambda found: self._take_pictures(*found, generation, read),
         )  # fmt: skip
 
     def _take_pictures(
-        self, pictures: list[Picture], problems: list[Problem], generation: int
+        self,
+        pictures: list[Picture],
+        problems: list[Problem],
+        generation: int,
+        read: list[str],  # the folders they are of; the job may have others by now
     ) -> None:
         if generation != self._generation:
             return  # an older look
         self.pictures = pictures
-        self._folders = [folder.path for folder in self._document.job.dataset.folders]
+        self._folders = read
         self._document.set_outside_problems("pictures", problems)
         self.pictures_changed.emit()
         self.compute()
@@ -190,3 +222,14 @@ def _read_pictures(dataset: Dataset) -> tuple[list[Picture], list[Problem]]:
             ]
             dataset = dataset.model_copy(update={"folders": folders})
     return [], problems
+
+
+def read_ranks(path: str) -> FileRanks | None:
+    """Ranks of an adapter file; None if it cannot be read, which the check tells."""
+    from engine.plan.adapter_ranks import ranks_in
+    from engine.plan.header import FileProblem, read_header
+
+    try:
+        return ranks_in(read_header(path))
+    except FileProblem:
+        return None

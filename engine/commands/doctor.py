@@ -235,11 +235,21 @@ def about_caches(root: Path) -> Iterator[Finding]:
         "downloaded models": Path(hub),
         "packages (.venv)": root / ".venv",
         "unfinished downloads": root / ".setup" / "cache",
+        "encoded pictures": _documents() / "Graft" / ".graft-cache",
     }
     for name, folder in places.items():
         size = folder_bytes(folder)
         if size:
             yield Finding("Caches", name, f"{size / GB:.2f} GB in {folder}")
+
+
+def _documents() -> Path:
+    """The person's documents, where runs go unless a job says otherwise."""
+    try:
+        from platformdirs import user_documents_path
+    except ImportError:  # the window's packages are not there yet
+        return Path.home() / "Documents"
+    return user_documents_path()
 
 
 def folder_bytes(folder: Path) -> int:

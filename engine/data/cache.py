@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from engine.data.cache_size import touch
 from engine.plan.folders import Picture
 from engine.plan.order import Sample
 from engine.schema.dataset import Dataset
@@ -123,8 +124,12 @@ class DiskStore:
             ) from None
 
     def has(self, key: str) -> bool:
-        """See `Store`."""
-        return self.path(key).is_file()
+        """See `Store`. Who asks is about to use it: that keeps it from being pruned."""
+        path = self.path(key)
+        if not path.is_file():
+            return False
+        touch(path)
+        return True
 
 
 def open_store(kind: str, dataset: Dataset, runs: Path) -> Store | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,6 +21,7 @@ from engine.data.cache import (
     open_store,
     remove_leftovers,
 )
+from engine.data.cache_size import prune
 from engine.data.pictures import Pixels, as_tensor, prepare, prepare_mask
 from engine.data.text_rows import trimmed
 from engine.data.texts import Captions
@@ -26,6 +29,9 @@ from engine.plan.folders import Picture
 from engine.plan.order import Order, Sample
 from engine.plan.picture_header import PictureProblem
 from engine.schema.job import Job
+
+log = logging.getLogger(__name__)
+CLOCK_SLACK = 5.0  # seconds by which a file server's clock may be behind
 
 Progress = Callable[[Literal["caching_latents", "caching_text"], int, int], None]
 """Told what is encoded, how many are done, of how many."""
@@ -167,6 +173,7 @@ def fill(
 
     On disk, ranks share the work; in memory each has its own. Wait for all ranks afterwards.
     """
+    started = time.time() - CLOCK_SLACK
     broken: dict[int, str] = {}
     if keep.latents is not None:
         _fill_latents(keep, order, progress, rank, broken)
@@ -177,7 +184,26 @@ def fill(
                 wanted |= dict.fromkeys(captions.to_keep(picture))
                 wanted[captions.for_measuring(picture)] = None
         _fill_text(keep, list(wanted), progress, order.world, rank)
+    if rank == 0:
+        _prune(keep, started)
     return broken
+
+
+def _prune(keep: Keep, started: float) -> None:
+    """Keep each cache folder under the job's limit; entries of this run were all used now."""
+    limit = keep.dataset.cache_limit_gb
+    if limit is None:
+        return
+    stores = {c.store.folder for c in (keep.latents, keep.text)
+              if c is not None and isinstance(c.store, DiskStore)}  # fmt: skip
+    for folder in stores:
+        pruned = prune(folder, limit * 1e9, started)
+        if pruned.removed:
+            log.info(
+                "%d cache entries (%.1f GB) that were not used for longest are deleted; %.1f GB "
+                "are kept in %s",
+                pruned.removed, pruned.removed_bytes / 1e9, pruned.kept_bytes / 1e9, folder,
+            )  # fmt: skip
 
 
 def _fill_latents(

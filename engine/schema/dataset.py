@@ -415,6 +415,16 @@ class Dataset(Table):
         section="Cache",
         empty="beside the runs",
     )
+    cache_limit_gb: float | None = option(
+        50.0,
+        "Cache limit",
+        "When a run starts and the cache folder holds more, what was not used for longest is "
+        "deleted. What the run needs itself always stays.",
+        gt=0,
+        unit="GB",
+        empty="none",
+        section="Cache",
+    )
     weighted_captions: bool = option(
         False,
         "Weights in captions",

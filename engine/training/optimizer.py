@@ -139,6 +139,12 @@ def _factory(kind: OptimizerKind) -> Callable[..., torch.optim.Optimizer]:
     return found if found is not None else module.load_optimizer(kind.class_name)
 
 
+def own_arguments(options: Options) -> dict[str, Any]:
+    """The optimizer's arguments that the job names, as its constructor takes them."""
+    given = _given(options) | options.extra_args
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+
+
 def _given(options: Options) -> dict[str, Any]:
     return {k: v for k, v in options.args.model_dump().items() if v is not None}
 
@@ -153,11 +159,7 @@ def _arguments(options: Options, kind: OptimizerKind, total: int, device: str) -
     if kind.schedule_free and "warmup_steps" in _argument_names(_factory(kind)):
         arguments["warmup_steps"] = steps_of(options.warmup, total)
     arguments["lr"] = options.learning_rate
-    arguments |= _given(options) | options.extra_args
-    for key, value in arguments.items():
-        if isinstance(value, list):
-            arguments[key] = tuple(value)
-    return arguments
+    return arguments | own_arguments(options)
 
 
 def _argument_names(factory: Callable[..., Any]) -> set[str]:

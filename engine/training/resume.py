@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from engine.protocol import Failure
 from engine.schema.problem import JobError, Problem
 from engine.training.failures import RunError
+from engine.training.optimizer import own_arguments
 from engine.training.run import Run
 from engine.training.saving import optimizer_identity
 from engine.training.state import State, find_states, versions
@@ -57,6 +58,7 @@ def restore(session: Session, state: State) -> None:
         raise JobError([Problem("network", words)]) from error
     if state.optimizer == optimizer_identity(job):
         session.optimizer.load_state_dict(tensors["optimizer"])
+        _keep_arguments(session)
     else:
         events.warn("Another optimizer than before: it starts without memory.", "optimizer.name")
     if session.scaler is not None and tensors["scaler"]:
@@ -74,6 +76,22 @@ def restore(session: Session, state: State) -> None:
                 mend="Give more epochs or steps to train longer.",
                 field="training.epochs" if job.training.epochs else "training.steps",
             )
+        )
+
+
+def _keep_arguments(session: Session) -> None:
+    """A loaded optimizer has the arguments of before: the job's own are set again, and told."""
+    changed = set()
+    for name, value in own_arguments(session.job.optimizer).items():
+        for group in session.optimizer.param_groups:
+            if name in group and group[name] != value:
+                group[name] = value
+                changed.add(name)
+    if changed:
+        names = ", ".join(sorted(changed))
+        session.events.warn(
+            f"Other optimizer arguments than before ({names}): the new ones count from here on.",
+            "optimizer.args",
         )
 
 

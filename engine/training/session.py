@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -300,7 +302,32 @@ def _loader(
     return Loader(job, found.order, found.length, model, run.path.parent, accelerator.process_index)
 
 
+TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)}
+"""What `output.trackers` may name → packages, of which one must be there."""
+
+
+def _check_trackers(job: Job) -> None:
+    """accelerate would leave out what is not installed without a word.
+
+    Raises:
+        JobError: a tracker is unknown or its package is missing.
+    """
+    wrong = []
+    for name in job.output.trackers:
+        packages = TRACKERS.get(name)
+        if packages is None:
+            words = f"There is no tracker {name}; there are {', '.join(TRACKERS)}."
+        elif not any(find_spec(package) for package in packages):
+            words = f"Logging to {name} needs its package: {sys.executable} -m pip install {name}"
+        else:
+            continue
+        wrong.append(Problem("output.trackers", words))
+    if wrong:
+        raise JobError(wrong)
+
+
 def _accelerator(job: Job, run: Run, device: Device, precision: str) -> Accelerator:
+    _check_trackers(job)
     os.environ["ACCELERATE_TORCH_DEVICE"] = device.id
     accelerator = Accelerator(
         cpu=device.type == "cpu",

@@ -57,3 +57,23 @@ def test_narrow_pages_stack_the_cards(page, qtbot):
     qtbot.waitUntil(lambda: page._memory.y() > page._parameters.y())
     page.resize(900, 900)
     qtbot.waitUntil(lambda: page._memory.y() == page._parameters.y())
+
+
+def test_ranks_of_a_file_are_planned(page, qtbot, tmp_path):
+    import json
+    import struct
+
+    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    shapes = {f"{name}.lora_down.weight": [3, 320], f"{name}.lora_up.weight": [320, 3]}
+    header, at = {}, 0
+    for key, shape in shapes.items():
+        size = 4 * shape[0] * shape[1]
+        header[key] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    raw = json.dumps(header).encode()
+    file = tmp_path / "a.safetensors"
+    file.write_bytes(struct.pack("<Q", len(raw)) + raw + bytes(at))
+    values = [("network.start_from", str(file)), ("network.rank_from_file", True)]
+    page._document.set_many(values, "test")
+    qtbot.waitUntil(lambda: page._plans.plan.modules == 1, timeout=5000)
+    assert page._plans.plan.parameters == 3 * 640

@@ -22,6 +22,7 @@ from engine.protocol import (
     Validation,
     Warn,
 )
+from engine.schema.problem import JobError
 from engine.training import saving
 from engine.training.state import find_states, newest_state
 from tests.training.conftest import Train
@@ -171,6 +172,32 @@ def test_resuming_with_other_pictures_warns_and_goes_on(
     resumed = train_here(job_data, {"training.batch_size": 1}, resume=stopped.run.path)
     assert any("fresh order" in w.message for w in resumed.of(Warn))
     assert resumed.of(Finished)[0].reason == "done"
+
+
+def test_other_optimizer_arguments_count_from_the_resume_on(
+    job_data: dict[str, Any], train_here: Train
+) -> None:
+    """torch's own way is to go on silently with those of the state."""
+    job_data["output"]["state_at_end"] = True
+    first = train_here(job_data, {"training.epochs": 1})
+    changes = {"training.epochs": 2, "optimizer.args.weight_decay": 0.3}
+    second = train_here(job_data, changes, resume=first.run.path)
+    words = [warning.message for warning in second.of(Warn) if "weight_decay" in warning.message]
+    assert words == [
+        "Other optimizer arguments than before (weight_decay): the new ones count from here on."
+    ]
+    third = train_here(job_data, changes | {"training.epochs": 3}, resume=first.run.path)
+    assert not [w for w in third.of(Warn) if "arguments" in w.message]
+
+
+def test_a_tracker_without_its_package_is_named(
+    job_data: dict[str, Any], train_here: Train
+) -> None:
+    with pytest.raises(JobError) as problem:
+        train_here(job_data, {"output.trackers": ["wandb", "cometh"]})
+    first, second = (p.message for p in problem.value.problems)
+    assert first.endswith("-m pip install wandb")
+    assert second == "There is no tracker cometh; there are tensorboard, wandb."
 
 
 def test_losses_that_are_not_finite_end_the_run_after_five(
