@@ -1,4 +1,7 @@
-"""`inspect FILE`: what an adapter file holds, for which model, and how it was trained."""
+"""`inspect FILE`: what an adapter file holds, for which model, and how it was trained.
+
+With `--job OUT.toml` its training settings become a job file.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,13 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from engine.networks.inspection import Inspection, inspect_file
 from engine.plan.header import FileProblem
 from engine.schema.architectures import ARCHITECTURES
-
-_SETTINGS = (
-    ("ss_network_dim", "rank"),
-    ("ss_network_alpha", "alpha"),
-    ("ss_network_args", "further network options"),
-    ("ss_learning_rate", "learning rate"),
-    ("ss_unet_lr", "picture model's rate"),
-    ("ss_text_encoder_lr", "text encoder's rate"),
-    ("ss_optimizer", "optimizer"),
-    ("ss_lr_scheduler", "schedule"),
-    ("ss_steps", "steps"),
-    ("ss_epoch", "epochs"),
-    ("ss_num_train_images", "pictures with repeats"),
-    ("ss_total_batch_size", "batch"),
-    ("ss_resolution", "resolution"),
-    ("ss_clip_skip", "clip skip"),
-    ("ss_seed", "seed"),
-    ("ss_mixed_precision", "precision"),
-    ("ss_sd_model_name", "base model"),
-    ("ss_training_comment", "comment"),
-)
+from engine.schema.file_settings import settings_in, stated
+from engine.schema.job_file import save_job
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,10 +23,14 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="main.py inspect",
         description="Show what a LoRA file holds: its model, layers, ranks, metadata and hashes.",
-        epilog="Example: python main.py inspect my_lora.safetensors --json",
+        epilog="Example: python main.py inspect my_lora.safetensors --job like_it.toml",
     )
     parser.add_argument("file", help="a .safetensors file")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument(
+        "--job", type=Path, metavar="OUT.toml", help="write its training settings as a job"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="write over a job that is there")
     options = parser.parse_args(argv)
     try:
         found = inspect_file(options.file)
@@ -52,6 +41,25 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
     else:
         print("\n".join(_lines(found)))
+    return _write_job(found, options.job, options.overwrite) if options.job else 0
+
+
+def _write_job(found: Inspection, target: Path, overwrite: bool) -> int:
+    """Write the settings as a job; what is said of them goes to stderr, as --json owns stdout."""
+    settings = settings_in(found.metadata, found.guess.architecture, found.trained)
+    if settings is None:
+        print(f"{found.file} says nothing of its training.", file=sys.stderr)
+        return 1
+    if target.exists() and not overwrite:
+        print(f"{target} is there already. Choose another name, or give --overwrite.",
+              file=sys.stderr)  # fmt: skip
+        return 1
+    try:
+        save_job(target, settings.data)
+    except OSError as error:
+        print(f"{target}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    print("\n".join([f"Job written: {target}", *settings.notes]), file=sys.stderr)
     return 0
 
 
@@ -77,11 +85,7 @@ def _lines(found: Inspection) -> list[str]:
             f"{group.name:14} {group.adapters:6} {ranks:>8} {_range(group.alphas):>8} "
             f"{group.strength:9.4f}"
         )
-    settings = [
-        f"{words + ':':25} {found.metadata[key]}"
-        for key, words in _SETTINGS
-        if found.metadata.get(key, "None") != "None"
-    ]
+    settings = [f"{words + ':':25} {value}" for words, value in stated(found.metadata)]
     about = [
         f"{key.removeprefix('modelspec.') + ':':25} {value}"
         for key, value in sorted(found.metadata.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from engine.networks.file import AdapterFile, model_hash, read
 from engine.networks.layouts import spellings
 from engine.networks.variants.tucker import collapse
 from engine.plan.site import Site
-from engine.plan.sites import SHAPES, sites_of
+from engine.plan.sites import PUBLISHED, SHAPES, sites_of
 from engine.schema.architectures import ARCHITECTURES
+from engine.schema.file_settings import Trained
 
 _SIGNS = (
     ("anima", r"llm_adapter|blocks[._]\d+[._](self|cross)_attn[._](q|output)_proj"),
@@ -52,6 +53,15 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """One adapter: the name its site has, or the file's own where it is of no known site."""
+
+    name: str
+    rank: int
+    alpha: float
+
+
+@dataclass(frozen=True)
 class Inspection:
     """Everything `inspect` prints."""
 
@@ -63,6 +73,8 @@ class Inspection:
     adapters: int
     parameters: int
     groups: tuple[Group, ...]
+    layers: tuple[Layer, ...]
+    trained: Trained
     variants: tuple[str, ...]
     without_alpha: int
     unknown_keys: tuple[str, ...]
@@ -87,6 +99,7 @@ def inspect_file(path: Path | str) -> Inspection:
     stated = file.metadata.get("sshs_model_hash")
     sizes = [_size(f) for f in file.factors.values()]
     sizes += [t.numel() for norm in file.norms.values() for t in norm.values()]
+    sites = _known_sites(file, guess.architecture)
     return Inspection(
         file=str(path),
         size_bytes=file.size,
@@ -95,7 +108,12 @@ def inspect_file(path: Path | str) -> Inspection:
         guess=guess,
         adapters=len(file.factors.keys() | file.further.keys()),
         parameters=sum(sizes),
-        groups=tuple(_groups(file, guess.architecture)),
+        groups=tuple(_groups(file, guess.architecture, sites)),
+        layers=tuple(
+            Layer(sites[name].name if name in sites else name, factors.rank, factors.alpha)
+            for name, factors in file.factors.items()
+        ),
+        trained=_trained(file.factors),
         variants=file.variants,
         without_alpha=len(file.without_alpha),
         unknown_keys=file.unknown,
@@ -148,11 +166,24 @@ def _by_spelling(sites: Iterable[Site]) -> dict[str, Site]:
     return {name: site for site in sites for name in spellings(site)}
 
 
-def _groups(file: AdapterFile, architecture: str | None) -> list[Group]:
+def _known_sites(file: AdapterFile, architecture: str | None) -> dict[str, Site]:
+    """Sites by every spelling, of the variant that has the most of the file's layers."""
+    tables = [_by_spelling(sites_of(str(architecture), shape))
+              for shape in PUBLISHED.get(architecture or "", ())]  # fmt: skip
+    return max(tables, key=lambda table: len(table.keys() & file.factors.keys()), default={})
+
+
+def _trained(names: Iterable[str]) -> Trained:
+    """The parts that a file has layers of."""
+    parts = {_is_text(name) for name in names}
+    if len(parts) == 2:
+        return "both"
+    return "text_encoder" if parts == {True} else "denoiser"
+
+
+def _groups(file: AdapterFile, architecture: str | None, sites: Mapping[str, Site]) -> list[Group]:
     """Sort the adapters by block where the architecture's blocks are known, else by part."""
-    known = architecture in SHAPES and architecture is not None
-    sites = _by_spelling(sites_of(architecture)) if known and architecture else {}
-    blocks = ARCHITECTURES[architecture].blocks if known and architecture else ()
+    blocks = ARCHITECTURES[architecture].blocks if architecture in ARCHITECTURES else ()
     members: dict[tuple[int, str], list[Factors]] = {}
     for name, factors in file.factors.items():
         site = sites.get(name)

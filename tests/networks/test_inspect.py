@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from engine.commands.inspect import main
 from engine.networks.file import read
 from engine.networks.inspection import guess_architecture, inspect_file
+from engine.schema.job_file import read_toml
 from tests.networks.conftest import golden_file
 from tests.networks.test_file import pair
 
@@ -117,3 +118,34 @@ def test_hunyuan_image_in_comfyuis_names_is_told_from_flux_by_its_sizes(tmp_path
         tensors = {"down": torch.ones(1, width), "up": torch.ones(4 * width, 1)}
         save_file({f"{name}.lora_{kind}.weight": t for kind, t in tensors.items()}, path)
         assert guess_architecture(read(path)).architecture == architecture
+
+
+def test_each_layer_is_told_by_its_sites_name_with_rank_and_alpha() -> None:
+    found = inspect_file(golden_file("lora_block25.safetensors"))
+    ranks = {layer.name: (layer.rank, layer.alpha) for layer in found.layers}
+    assert len(ranks) == found.adapters
+    assert ranks["lora_unet_mid_block_attentions_0_proj_in"] == (8, 4.0)
+    assert found.trained == "both"
+
+
+def test_the_settings_become_a_job_that_is_never_written_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "like.toml"
+    arguments = [str(golden_file("lora_block25.safetensors")), "--job", str(job)]
+    assert main(arguments) == 0
+    data = read_toml(job)
+    assert data["network"]["rank"] == 4
+    assert data["network"]["block_dims"][12] == 8
+    assert "Job written" in capsys.readouterr().err
+    job.write_text("mine")
+    assert main(arguments) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert job.read_text() == "mine"
+    assert main([*arguments, "--overwrite"]) == 0
+    assert read_toml(job) == data
+    silent = tmp_path / "a.safetensors"
+    save_file(pair(), silent)
+    assert main([str(silent), "--job", str(tmp_path / "none.toml")]) == 1
+    assert "nothing of its training" in capsys.readouterr().err
+    assert not (tmp_path / "none.toml").exists()
