@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,16 @@ from typing import Any
 import pytest
 import torch
 from diffusers.loaders import single_file_utils
+from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.architectures import load
 from engine.architectures.architecture import Loading, ModelProblem
 from engine.architectures.flux import FluxModel
-from engine.architectures.flux_file import _parts, _taken
+from engine.architectures.flux_file import CONFIGS, _parts, _taken
 from engine.plan.detect import look_at
-from engine.plan.sites.flux import FluxShape, flux_sites
+from engine.plan.sites.flux import FLUX_DEV, FLUX_SCHNELL, FluxShape, flux_sites
 from engine.schema.model import Merge, Model
 from tests.tiny import SHIPPED_VOCABULARY, make_sd1
 from tests.tiny_flux import (
@@ -286,3 +288,16 @@ def test_tensors_of_the_file_are_not_kept(tiny: Make) -> None:
         transformer.get_parameter(f"single_transformer_blocks.0.{n}.weight") for n in names
     ]
     assert torch.equal(torch.cat(parts), stored)
+
+
+@pytest.mark.parametrize(("shape", "billions"), [(FLUX_DEV, 11.901), (FLUX_SCHNELL, 11.891)])
+def test_the_published_models_are_covered_to_the_last_tensor(
+    shape: FluxShape, billions: float
+) -> None:
+    """training-sd-flux 9, check 27: 11.901 B numbers; every parameter comes from one place."""
+    config = json.loads((CONFIGS / "transformer" / "config.json").read_text("utf-8"))
+    with torch.device("meta"):
+        model = FluxTransformer2DModel.from_config(config | {"guidance_embeds": shape.guidance})
+    covered = [part.name for parts in _parts(shape).values() for part in parts]
+    assert sorted(covered) == sorted(model.state_dict())
+    assert sum(p.numel() for p in model.parameters()) / 1e9 == pytest.approx(billions, abs=6e-4)
