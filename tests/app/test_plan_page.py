@@ -77,3 +77,17 @@ def test_ranks_of_a_file_are_planned(page, qtbot, tmp_path):
     page._document.set_many(values, "test")
     qtbot.waitUntil(lambda: page._plans.plan.modules == 1, timeout=5000)
     assert page._plans.plan.parameters == 3 * 640
+
+
+def test_pictures_of_former_folders_do_not_enter_the_plan(page, qtbot, tmp_path):
+    document, plans = page._document, page._plans
+    two = [{"path": str(tmp_path / "none")}, {"path": str(tmp_path)}]
+    document.set("dataset.folders", two)
+    plans.look()
+    document.set("dataset.folders", two[1:])  # while the two are being read
+    with qtbot.waitSignal(plans.pictures_changed, timeout=5000):
+        pass
+    assert plans.plan is not None
+    assert plans.plan.pictures is None
+    qtbot.waitUntil(lambda: plans.plan.pictures is not None, timeout=5000)
+    assert plans.plan.pictures.found == 4
