@@ -72,7 +72,7 @@ class AdaptedForward:
         gain = row_gain(magnitude, projected, term.down.flatten(1), term.up.flatten(1), term.scale)
         return (gain[:, None, None] if term.down.dim() == 4 else gain).to(y.dtype)
 
-    def remove(self, adapter: Adapter) -> None:
+    def remove(self, adapter: nn.Module) -> None:
         """Take an adapter's parts off; restore the host if none are left."""
         self.parts = [(a, part) for a, part in self.parts if a is not adapter]
         if self.parts or self.host.__dict__.get("forward") is not self:

@@ -82,8 +82,9 @@ def dense_weight(host: nn.Module) -> Tensor | None:
     if unpack is not None:
         return unpack()
     weight = getattr(host, "weight", None)
-    readable = type(host) in READABLE and type(weight) is nn.Parameter
-    return weight.detach() if readable and weight.is_floating_point() else None
+    if type(host) not in READABLE or type(weight) is not nn.Parameter:
+        return None
+    return weight.detach() if weight.is_floating_point() else None
 
 
 def without_bias(host: nn.Module, y: Tensor) -> Tensor:
