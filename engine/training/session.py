@@ -310,18 +310,13 @@ def _check_trackers(job: Job) -> None:
     """accelerate would leave out what is not installed without a word.
 
     Raises:
-        JobError: a tracker is unknown or its package is missing.
+        JobError: a tracker's package is missing.
     """
     wrong = []
     for name in job.output.trackers:
-        packages = TRACKERS.get(name)
-        if packages is None:
-            words = f"There is no tracker {name}; there are {', '.join(TRACKERS)}."
-        elif not any(find_spec(package) for package in packages):
+        if not any(find_spec(package) for package in TRACKERS[name]):
             words = f"Logging to {name} needs its package: {sys.executable} -m pip install {name}"
-        else:
-            continue
-        wrong.append(Problem("output.trackers", words))
+            wrong.append(Problem("output.trackers", words))
     if wrong:
         raise JobError(wrong)
 

@@ -193,11 +193,8 @@ def test_other_optimizer_arguments_count_from_the_resume_on(
 def test_a_tracker_without_its_package_is_named(
     job_data: dict[str, Any], train_here: Train
 ) -> None:
-    with pytest.raises(JobError) as problem:
-        train_here(job_data, {"output.trackers": ["wandb", "cometh"]})
-    first, second = (p.message for p in problem.value.problems)
-    assert first.endswith("-m pip install wandb")
-    assert second == "There is no tracker cometh; there are tensorboard, wandb."
+    with pytest.raises(JobError, match="wandb needs its package: .* -m pip install wandb"):
+        train_here(job_data, {"output.trackers": ["wandb"]})
 
 
 def test_losses_that_are_not_finite_end_the_run_after_five(
