@@ -22,7 +22,6 @@ from engine.architectures.anima import AnimaEncoders, AnimaModel, AnimaOptions
 from engine.architectures.anima_file import load_conditioner, load_denoiser
 from engine.architectures.architecture import Loading, ModelProblem
 from engine.architectures.component_source import (
-    Needed,
     Source,
     base_source,
     require_parts,
@@ -52,11 +51,6 @@ from engine.plan.sites import sites_of
 from engine.plan.sites.anima import AnimaShape, anima_shape
 
 PARTS = 4  # Qwen3, picture model and LLM adapter, VAE, merged adapters
-NEEDED = (
-    Needed("text_encoder", "Qwen3 (qwen_3_06b_base.safetensors)", (QWEN3.inside,)),
-    Needed("vae", "VAE (qwen_image_vae.safetensors)", ("vae.", "first_stage_model.")),
-)
-PUBLISHED = "They are published beside the model as circlestone-labs/Anima."
 
 
 def load(loading: Loading) -> AnimaModel:
@@ -70,7 +64,7 @@ def load(loading: Loading) -> AnimaModel:
     base = base_source(loading)
     facts = look_at(str(base.path))
     _require(facts, base, loading)
-    require_parts(base, loading, NEEDED, PUBLISHED)
+    require_parts(facts, base, loading)
 
     report("Loading Qwen3", 0, PARTS)
     encoders = _encoders(base, loading)

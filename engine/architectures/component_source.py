@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.architectures.architecture import Loading, ModelProblem
 from engine.architectures.checkpoint import Checkpoint, open_checkpoint
 from engine.architectures.folder import locate
+from engine.plan.detect import ModelFacts
+from engine.plan.parts import MENDS, unnamed, words_on
 
 
 @dataclass(frozen=True)
@@ -31,21 +32,6 @@ class Source:
         return self.field == "model.path"
 
 
-@dataclass(frozen=True)
-class Needed:
-    """A part that a base model's file may lack.
-
-    Attributes:
-        key: the field of `[model]` that can name it.
-        what: what people call it, and the file it is published as.
-        inside: what its tensors begin with in a file that holds the whole model.
-    """
-
-    key: str
-    what: str
-    inside: tuple[str, ...]
-
-
 def base_source(loading: Loading) -> Source:
     """The job's base model, opened.
 
@@ -65,28 +51,16 @@ def source_of(key: str, base: Source, loading: Loading) -> Source:
     return _open(named, loading, f"model.{key}") if named else base
 
 
-def require_parts(base: Source, loading: Loading, parts: Sequence[Needed], published: str) -> None:
+def require_parts(facts: ModelFacts, base: Source, loading: Loading) -> None:
     """Say at once which files a base model's file needs beside it.
 
     Raises:
         ModelProblem: naming them all, with where they come from; its field is the first one's.
     """
-    if base.checkpoint is None:
-        return
-    names = base.checkpoint.shapes
-    missing = [
-        part
-        for part in parts
-        if not getattr(loading.model, part.key)
-        and not any(name.startswith(part.inside) for name in names)
-    ]
-    if missing:
-        raise ModelProblem(
-            f"{base.path.name} holds only the picture model; it also needs "
-            f"{' and '.join(part.what for part in missing)}.",
-            f"Give them in the fields of these names. {published}",
-            f"model.{missing[0].key}",
-        )
+    lacking = unnamed(facts.absent, loading.model)
+    if lacking:
+        words, mend = words_on(base.path.name, lacking), MENDS[loading.architecture]
+        raise ModelProblem(words, mend, f"model.{lacking[0].field}")
 
 
 def _open(path: str, loading: Loading, field: str) -> Source:

@@ -14,7 +14,6 @@ from torch import nn
 
 from engine.architectures.architecture import Loading, ModelProblem
 from engine.architectures.component_source import (
-    Needed,
     Source,
     base_source,
     require_parts,
@@ -45,11 +44,6 @@ from engine.plan.sites.lumina2 import lumina2_shape
 
 PARTS = 4  # Gemma 2, picture model, VAE, merged adapters
 LATENT_CHANNELS = 16
-NEEDED = (
-    Needed("text_encoder", "Gemma 2 (gemma_2_2b_fp16.safetensors)", (GEMMA2.inside,)),
-    Needed("vae", "VAE (ae.safetensors)", ("vae.", "first_stage_model.")),
-)
-PUBLISHED = "They are published as Comfy-Org/Lumina_Image_2.0_Repackaged, the VAE as FLUX.1's too."
 
 
 def load(loading: Loading) -> Lumina2Model:
@@ -62,7 +56,7 @@ def load(loading: Loading) -> Lumina2Model:
     base = base_source(loading)
     facts = look_at(str(base.path))
     require_model(facts, "lumina2", base.path)
-    require_parts(base, loading, NEEDED, PUBLISHED)
+    require_parts(facts, base, loading)
 
     report("Loading Gemma 2", 0, PARTS)
     text = source_of("text_encoder", base, loading)

@@ -23,18 +23,34 @@ class Part:
     prefixes: tuple[str, ...]
 
 
+_VAE = ("vae.", "first_stage_model.")
+
 PARTS: dict[str, tuple[Part, ...]] = {
     "flux": (
         Part("text_encoder", "CLIP-L (clip_l.safetensors)", ("text_encoders.clip_l.",)),
         Part("text_encoder_2", "T5-XXL (t5xxl_fp16.safetensors)", ("text_encoders.t5xxl.",)),
-        Part("vae", "VAE (ae.safetensors)", ("vae.", "first_stage_model.")),
-    )
+        Part("vae", "VAE (ae.safetensors)", _VAE),
+    ),
+    "lumina2": (
+        Part(
+            "text_encoder", "Gemma 2 (gemma_2_2b_fp16.safetensors)", ("text_encoders.gemma2_2b.",)
+        ),
+        Part("vae", "VAE (ae.safetensors)", _VAE),
+    ),
+    "anima": (
+        Part("text_encoder", "Qwen3 (qwen_3_06b_base.safetensors)", ("text_encoders.qwen3_06b.",)),
+        Part("vae", "VAE (qwen_image_vae.safetensors)", _VAE),
+    ),
 }
 """Architecture → its parts beside the picture model."""
 
 MENDS = {
     "flux": "Give them in the fields of these names. The text encoders are published as "
     "comfyanonymous/flux_text_encoders, the VAE beside the model.",
+    "lumina2": "Give them in the fields of these names. They are published as "
+    "Comfy-Org/Lumina_Image_2.0_Repackaged, the VAE as FLUX.1's too.",
+    "anima": "Give them in the fields of these names. They are published beside the model as "
+    "circlestone-labs/Anima.",
 }
 """Architecture → where they come from."""
 

@@ -151,7 +151,7 @@ def test_what_is_missing_is_named_with_where_it_comes_from(opened: Open) -> None
     assert "VAE (ae.safetensors)" in problem.message
     assert problem.field == "model.vae"
     problem = refused(opened, "components", text_encoder=None, vae=None)
-    assert "Gemma 2 (gemma_2_2b_fp16.safetensors) and VAE" in problem.message
+    assert "Gemma 2 (gemma_2_2b_fp16.safetensors), VAE" in problem.message
     assert "Comfy-Org" in problem.mend
     assert problem.field == "model.text_encoder"
 
