@@ -39,8 +39,12 @@ NETWORK_ARGS = (
     "context_attn_dim", "context_mlp_dim", "context_mod_dim", "x_attn_dim", "x_mlp_dim",
     "x_mod_dim", "attn_dim", "mlp_dim", "mod_dim", "refiner_dim", "in_dims", "emb_dims",
     "embedder_dims", "network_reg_dims", "network_reg_lrs", "exclude_patterns",
-    "include_patterns",
+    "include_patterns", "dora_wd", "wd_on_output", "use_tucker", "use_scalar", "train_norm",
+    "rs_lora", "split_qkv", "ggpo_sigma", "ggpo_beta",
 )  # fmt: skip
+
+_MODULES = {"dylora": "networks.dylora", "lora_fa": "networks.lora_fa"}
+"""`network.kind` → the peer's module of that kind; plain LoRA has one for each architecture."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ def _names(job: Job, facts: TrainingFacts) -> BaseNames:
 def _network(job: Job, names: BaseNames) -> dict[str, Any]:
     network = job.network
     return {
-        "ss_network_module": names.module,
+        "ss_network_module": _MODULES.get(network.kind, names.module),
         "ss_network_dim": network.rank,
         "ss_network_alpha": float(network.alpha or network.rank),
         "ss_network_dropout": network.dropout or None,
@@ -171,6 +175,8 @@ def network_args_of(network: Network) -> dict[str, str]:
         if value is None or value == Network.model_fields[key].default:
             continue
         given[key] = _as_typed(value)
+    if network.kind == "dylora":
+        given["unit"] = str(network.unit)  # sd-scripts has another default
     return given
 
 

@@ -15,6 +15,7 @@ from engine.networks import AdapterProblem, Network
 from engine.networks.adapter import Adapter, Dropouts
 from engine.networks.factors import Factors, load_into, tensors_of
 from engine.networks.max_norm import norms_of
+from engine.networks.metadata import network_args_of
 from engine.networks.variants import dora_functions
 from engine.networks.variants.kinds import Kinds
 from engine.plan.site import Placement, Segment, Site
@@ -493,3 +494,10 @@ def test_a_block_with_variants_compiles_to_one_graph() -> None:
         results.append([y, *torch.autograd.grad(y.square().sum(), inputs)])
     assert error(results[0], results[1]) < 1e-4
     assert counter.frame_count == 1
+
+
+def test_the_file_tells_its_kind_in_the_words_of_sd_scripts() -> None:
+    """The module's name, and unit in the arguments even at its default (networks 2.2)."""
+    args = network_args_of(NetworkOptions(kind="dylora", use_scalar=True, ggpo_sigma=0.03))
+    assert args == {"unit": "4", "use_scalar": "True", "ggpo_sigma": "0.03"}
+    assert network_args_of(NetworkOptions(kind="lora_fa")) == {}
