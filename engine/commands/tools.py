@@ -1,16 +1,20 @@
 """`merge`, `extract`, `resize`, `convert`: work on finished adapter files.
 
-Exit code: 0 done, 1 failed, 2 wrong use. Never over an existing file without `--overwrite`. With
-`--json` every line of stdout is an object: progress {done, total}, written {path, layers, notes},
-kept {least, mean, ranks}, or error {message}.
+Exit code: 0 done, 1 failed, 2 wrong use, 130 cancelled. Never over an existing file without
+`--overwrite`. With `--json` every line of stdout is an object: progress {done, total}, written
+{path, layers, notes}, kept {least, mean, ranks}, error {message}, with {exists} where the file in
+the way may be written over, or {cancelled}; and a line {"command": "cancel"} on stdin cancels.
 """
 
 from __future__ import annotations
 
+import _thread
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,13 @@ from engine.tools.convert import Written, convert
 from engine.tools.extract import extract, name_of_rank, ranks_of_unit
 from engine.tools.merge import Weighted, join, merge_into_base
 from engine.tools.resize import Kept, resize
-from engine.tools.source import Source, ToolProblem, open_source
+from engine.tools.source import (
+    Source,
+    TargetThere,
+    ToolProblem,
+    check_target,
+    open_source,
+)
 
 PRECISIONS = ("bf16", "fp16", "fp32")
 
@@ -97,9 +107,13 @@ def main_extract(argv: Sequence[str]) -> int:
 
     def work(voice: Voice) -> None:
         source = _open(options, options.file)
-        many = options.unit is not None
-        for rank in ranks_of_unit(source, options.unit) if many else [options.rank]:
-            target = name_of_rank(options.out, rank) if many else options.out
+        targets = {options.rank: options.out}
+        if options.unit is not None:
+            ranks = ranks_of_unit(source, options.unit)
+            targets = {rank: name_of_rank(options.out, rank) for rank in ranks}
+        for target in targets.values():  # all of them before the first is written
+            check_target(target, options.overwrite)
+        for rank, target in targets.items():
             voice.written(
                 extract(
                     source, target, rank,
@@ -234,11 +248,17 @@ class Voice:
             f"{kept.least:.1%} at least."
         )
 
-    def error(self, message: str) -> None:
-        """It did not work."""
+    def error(self, message: str, exists: Path | None = None) -> None:
+        """It did not work; `exists` is a file in the way that may be written over."""
         if self._json:
-            self._line(message=message)
+            self._line(message=message, **({"exists": str(exists)} if exists else {}))
         print(message, file=sys.stderr)
+
+    def cancelled(self) -> None:
+        """The person cancelled it."""
+        if self._json:
+            self._line(cancelled=True)
+        print("Cancelled; nothing is left half-written.", file=sys.stderr)
 
     def _line(self, **values: Any) -> None:
         print(json.dumps(values, ensure_ascii=False), flush=True)
@@ -247,11 +267,32 @@ class Voice:
 def _run(work: Callable[[Voice], None], options: Any) -> int:
     voice = Voice(options.json)
     try:
+        if options.json and sys.stdin is not None and not sys.stdin.isatty():
+            threading.Thread(target=_listen, args=(sys.stdin,), daemon=True).start()
         work(voice)
     except (FileProblem, AdapterProblem, ToolProblem) as problem:
-        voice.error(str(problem))
+        voice.error(str(problem), problem.path if isinstance(problem, TargetThere) else None)
         return 1
     except OSError as error:
         voice.error(f"{error.filename or options.out}: {error.strerror or error}")
         return 1
+    except KeyboardInterrupt:  # what was begun has been cleared away on its way here
+        voice.cancelled()
+        return 130
     return 0
+
+
+def _listen(lines: Iterable[str]) -> None:
+    """Stop the work, as Ctrl+C does, when a line asks for it; the end of the lines does not."""
+    with contextlib.suppress(OSError, ValueError):  # there is no stdin, or it was closed
+        for line in lines:
+            if _is_cancel(line):
+                _thread.interrupt_main()
+                return
+
+
+def _is_cancel(line: str) -> bool:
+    try:
+        return json.loads(line) == {"command": "cancel"}
+    except ValueError:
+        return False

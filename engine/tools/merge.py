@@ -62,7 +62,7 @@ def merge_into_base(
     """
     files = BaseFiles(base)
     _require_same_model(base, adapters)
-    check_target(target, overwrite and not files.is_folder)
+    check_target(target, overwrite, is_folder=files.is_folder)
     work, left = _work(files, adapters)
     if not work:
         raise ToolProblem(f"{base.name} holds none of the adapters' layers; it is another model.")

@@ -28,6 +28,14 @@ class ToolProblem(Exception):
     """What keeps a tool from its work, in words for the person."""
 
 
+class TargetThere(ToolProblem):
+    """A file that may be written over, if the person says so, is where the new one should go."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path} is there already. Choose another name, or give --overwrite.")
+
+
 @dataclass(frozen=True)
 class Source:
     """A file, its architecture, the model's sites, and the file's adapters by their names."""
@@ -137,14 +145,17 @@ def metadata_with(source: Source, **changes: str) -> dict[str, str]:
     return source.file.metadata | changes
 
 
-def check_target(path: Path, overwrite: bool) -> None:
-    """Refuse to write over a file, unless it was asked for.
+def check_target(path: Path, overwrite: bool, *, is_folder: bool = False) -> None:
+    """Refuse to write over a file, unless it was asked for; over a folder, always.
 
     Raises:
-        ToolProblem: the file is there.
+        TargetThere: the file is there.
+        ToolProblem: the folder is there.
     """
+    if is_folder and path.exists():
+        raise ToolProblem(f"{path} is there already. Choose another name for the new folder.")
     if path.exists() and not overwrite:
-        raise ToolProblem(f"{path} is there already. Choose another name, or give --overwrite.")
+        raise TargetThere(path)
 
 
 def common_rank(factors: Mapping[str, Factors]) -> tuple[str, str]:
