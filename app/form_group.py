@@ -15,6 +15,7 @@ from app.form_row import GUTTER, FormRow
 from app.settings import Settings
 from app.theme import SMALL
 from app.widgets.cards import Cards
+from app.widgets.every import every_words
 from app.widgets.label import Label
 from app.widgets.message import Message
 from app.widgets.section import GroupTitle, SectionHeader
@@ -149,12 +150,17 @@ class FormGroup(QWidget):
             and self._document.is_in_force(o.path)
         ]  # fmt: skip
         words = []
-        for option in shown[:2]:
+        for option in shown:
+            partner = epochs_partner(row_path(option.path))
+            if partner is not None:
+                pair = self._document.get(row_path(option.path)), self._document.get(partner.path)
+                words.append(every_words(pair))
+                continue
             value = value_words(option, self._document.get(option.path))
             plain = option.kind in ("choice", "text")
             label = option.label(self._document.architecture).lower()
             words.append(value if plain else f"{label} {value}")
-        return ", ".join(words)
+        return ", ".join(list(dict.fromkeys(words))[:2])
 
     def refresh(self, showing: Callable[[Option], Showing], phrase: str = "") -> int:
         """Show the fields that are to be seen; returns how many there are."""

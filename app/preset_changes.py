@@ -32,7 +32,7 @@ def ask_about_preset(
         [(parent.tr("Load preset"), "primary", then)],
     )  # fmt: skip
     question.column.insertWidget(2, ChangesTable(change_rows(changes, document), question), 1)
-    question.setMinimumWidth(560)
+    question.setMinimumWidth(660)
     question.open()
     return question
 

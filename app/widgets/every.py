@@ -51,7 +51,7 @@ class EveryEdit(QWidget):
     def _units(self, epochs: Any = None) -> list[tuple[bool, str]]:
         steps = self.tr("steps")
         if epochs is not None:
-            steps = self.tr("steps, and every %s epochs") % number_text(epochs)
+            steps = self.tr("steps, and %s") % every_words((None, epochs))
         return [(False, steps), (True, self.tr("epochs"))]
 
     def value(self) -> Pair:
@@ -95,12 +95,14 @@ class EveryEdit(QWidget):
 
 
 def every_words(pair: Pair) -> str:
-    """The pair in words: "every 500 steps", "off"."""
+    """The pair in words: "every 500 steps", "every epoch", "off"."""
     steps, epochs = pair
-    words = [
-        QCoreApplication.translate("every", "every %s steps") % number_text(steps) if steps else "",
-        QCoreApplication.translate("every", "every %s epochs") % number_text(epochs)
-        if epochs
-        else "",
-    ]
-    return ", ".join(filter(None, words)) or QCoreApplication.translate("every", "off")
+    tr = QCoreApplication.translate
+    words = []
+    if steps:
+        many = tr("every", "every %s steps") % number_text(steps)
+        words.append(tr("every", "every step") if steps == 1 else many)
+    if epochs:
+        many = tr("every", "every %s epochs") % number_text(epochs)
+        words.append(tr("every", "every epoch") if epochs == 1 else many)
+    return ", ".join(words) or tr("every", "off")

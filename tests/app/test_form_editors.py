@@ -66,9 +66,9 @@ def test_a_pair_set_both_ways_says_so_and_is_reset_whole(shown: MainWindow) -> N
     document, row = shown.document, row_of(shown, STEPS)
     document.set(STEPS, 500)
     assert isinstance(row.editor, EveryEdit)
-    assert row.editor.unit.currentText() == "steps, and every 1 epochs"
+    assert row.editor.unit.currentText() == "steps, and every epoch"
     assert row.reset.isVisible()
-    assert row.reset.toolTip() == "Back to every 1 epochs"
+    assert row.reset.toolTip() == "Back to every epoch"
     row.reset.click()
     assert (document.get(STEPS), document.get(EPOCHS)) == (None, 1)
     assert every_words((None, None)) == "off"
