@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,18 @@ from diffusers.models.transformers.transformer_flux import FluxTransformer2DMode
 from torch import nn
 
 from engine.architectures.architecture import Loading, ModelProblem
-from engine.architectures.checkpoint import Checkpoint, open_checkpoint
 from engine.architectures.clip_encoders import (
     CLIP_L,
     CLIP_TOKENIZER,
     clip_in_checkpoint,
     clip_in_folder,
     load_clip,
+)
+from engine.architectures.component_source import (
+    Source,
+    base_source,
+    require_parts,
+    source_of,
 )
 from engine.architectures.flux import FluxEncoders, FluxModel, FluxOptions
 from engine.architectures.flux_file import CONFIGS, load_transformer
@@ -36,24 +41,14 @@ from engine.architectures.running import (
 )
 from engine.architectures.t5 import load_t5, load_t5_tokenizer
 from engine.architectures.text import load_tokenizer
-from engine.plan.detect import ModelFacts, look_at
-from engine.plan.parts import MENDS, unnamed, words_on
+from engine.plan.detect import look_at
 from engine.plan.sites import sites_of
 from engine.plan.sites.flux import flux_shape, variant_of
-from engine.schema.model import Model
 
 PARTS = 5  # CLIP-L, T5, picture model, VAE, merged adapters
 LATENT_CHANNELS = 16
 CLIP_INSIDE = "text_encoders.clip_l.transformer."
 TOKENS = {"dev": 512, "schnell": 256}
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where a model lies: a folder, or a file that is open."""
-
-    path: Path
-    checkpoint: Checkpoint | None
 
 
 def load(loading: Loading) -> FluxModel:
@@ -62,10 +57,10 @@ def load(loading: Loading) -> FluxModel:
     check_attention(model.attention, loading.device)
     _check_mask(loading)
     quiet_libraries()
-    base = _source(model.path, loading, "model.path")
+    base = base_source(loading)
     facts = look_at(str(base.path))
     require_model(facts, "flux", base.path)
-    _require_parts(base, facts, model)
+    require_parts(facts, base, loading)
 
     report("Loading CLIP-L", 0, PARTS)
     clip = _load_clip(base, loading)
@@ -124,24 +119,7 @@ def _check_mask(loading: Loading) -> None:
         )
 
 
-def _source(path: str, loading: Loading, field: str) -> _Source:
-    found = locate(path, offline=loading.offline, field=field)
-    return _Source(found, open_checkpoint(found, field) if found.is_file() else None)
-
-
-def _require_parts(base: _Source, facts: ModelFacts, model: Model) -> None:
-    """Say at once which files a base model without its encoders needs beside it.
-
-    Raises:
-        ModelProblem: naming them all, with where they come from; its field is the first one's.
-    """
-    lacking = unnamed(facts.absent, model)
-    if lacking:
-        words = words_on(base.path.name, lacking)
-        raise ModelProblem(words, MENDS["flux"], f"model.{lacking[0].field}")
-
-
-def _load_clip(base: _Source, loading: Loading) -> Any:
+def _load_clip(base: Source, loading: Loading) -> Any:
     named, dtype = loading.model.text_encoder, text_encoder_dtype(loading)
     if named:
         field = "model.text_encoder"
@@ -151,21 +129,16 @@ def _load_clip(base: _Source, loading: Loading) -> Any:
     return clip_in_folder(CLIP_L, base.path / "text_encoder", dtype)
 
 
-def _load_transformer(base: _Source, loading: Loading) -> FluxTransformer2DModel:
+def _load_transformer(base: Source, loading: Loading) -> FluxTransformer2DModel:
     """The job's own picture model, or else the base model's."""
-    field, dtype = "model.path", loading.dtype
-    if loading.model.denoiser:
-        field = "model.denoiser"
-        base = _source(loading.model.denoiser, loading, field)
-        if base.checkpoint is not None:
-            require_model(look_at(str(base.path)), "flux", base.path, field)
-    if base.checkpoint is not None:
-        return load_transformer(base.checkpoint, dtype, field)
-    alone = not (base.path / "transformer").is_dir()
-    transformer = load_part(
-        FluxTransformer2DModel, base.path, "" if alone else "transformer", dtype, field
-    )
-    _check_inputs(transformer.config, base.path, field)
+    source, dtype = source_of("denoiser", base, loading), loading.dtype
+    if source.checkpoint is not None:
+        if not source.is_base:
+            require_model(look_at(str(source.path)), "flux", source.path, source.field)
+        return load_transformer(source.checkpoint, dtype, source.field)
+    part = "transformer" if (source.path / "transformer").is_dir() else ""
+    transformer = load_part(FluxTransformer2DModel, source.path, part, dtype, source.field)
+    _check_inputs(transformer.config, source.path, source.field)
     return transformer
 
 
@@ -178,7 +151,7 @@ def _check_inputs(config: Mapping[str, Any], path: Path, field: str) -> None:
         )
 
 
-def _tokenizers(base: _Source, loading: Loading) -> tuple[Any, Any]:
+def _tokenizers(base: Source, loading: Loading) -> tuple[Any, Any]:
     own = base.path / "tokenizer"
     clip = load_tokenizer(own if own.is_dir() else CLIP_TOKENIZER)
     return clip, load_t5_tokenizer(loading.model.tokenizer_2, base.path, "tokenizer_2")
