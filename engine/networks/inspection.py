@@ -13,7 +13,7 @@ from engine.networks.file import AdapterFile, model_hash, read
 from engine.networks.layouts import spellings
 from engine.networks.variants.tucker import collapse
 from engine.plan.site import Site
-from engine.plan.sites import PUBLISHED, SHAPES, sites_of
+from engine.plan.sites import RULES, sites_of
 from engine.schema.architectures import ARCHITECTURES
 from engine.schema.file_settings import Trained
 
@@ -135,7 +135,7 @@ def guess_architecture(file: AdapterFile) -> Guess:
             return Guess(kin, f"its layers have the sizes of {ARCHITECTURES[kin].label}")
         return Guess(architecture, f"it has {found}")
     best, hits, total = None, 0, len(file.factors)
-    for architecture in SHAPES:
+    for architecture in RULES:
         fitting = _fitting(file, architecture)
         if fitting > hits:
             best, hits = architecture, fitting
@@ -168,9 +168,11 @@ def _by_spelling(sites: Iterable[Site]) -> dict[str, Site]:
 
 def _known_sites(file: AdapterFile, architecture: str | None) -> dict[str, Site]:
     """Sites by every spelling, of the variant that has the most of the file's layers."""
-    tables = [_by_spelling(sites_of(str(architecture), shape))
-              for shape in PUBLISHED.get(architecture or "", ())]  # fmt: skip
-    return max(tables, key=lambda table: len(table.keys() & file.factors.keys()), default={})
+    if architecture not in RULES:
+        return {}
+    published = RULES[architecture].published
+    tables = [_by_spelling(sites_of(architecture, shape)) for shape in published]
+    return max(tables, key=lambda table: len(table.keys() & file.factors.keys()))
 
 
 def _trained(names: Iterable[str]) -> Trained:

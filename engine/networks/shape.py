@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from engine.networks.problem import AdapterProblem
-from engine.plan.sites import READERS, SHAPES, ModelShape
-from engine.plan.sites.sd import SdShape, sd_shape
+from engine.plan.sites import RULES, ModelShape
 
 
 def shape_of(architecture: str, components: Mapping[str, nn.Module]) -> ModelShape:
@@ -21,34 +19,14 @@ def shape_of(architecture: str, components: Mapping[str, nn.Module]) -> ModelSha
     Raises:
         AdapterProblem: for an unknown architecture, or a model that is not of it.
     """
-    published = SHAPES.get(architecture)
-    if published is None:
+    rules = RULES.get(architecture)
+    if rules is None:
         raise AdapterProblem(
-            f"'{architecture}' is no architecture Graft knows; there are {', '.join(SHAPES)}."
-        )
-    if architecture in READERS:
-        configs = {role: _config(model) for role, model in components.items()}
-        try:
-            return READERS[architecture](configs)
-        except (KeyError, ValueError) as error:
-            raise AdapterProblem(f"This is no {architecture} model: {error}.") from None
-    assert isinstance(published, SdShape)
-    denoiser, text = components.get("denoiser"), components.get("text_encoder")
-    if denoiser is None:
-        if text is None:
-            return published
-        config = _config(text)
-        return replace(
-            published,
-            text_width=int(config["hidden_size"]),
-            text_mlp=int(config["intermediate_size"]),
-            text_layers=int(config["num_hidden_layers"]),
+            f"'{architecture}' is no architecture Graft knows; there are {', '.join(RULES)}."
         )
     try:
-        return sd_shape(
-            _config(denoiser), None if text is None else _config(text), published.latent_side
-        )
-    except ValueError as error:
+        return rules.of_configs({role: _config(model) for role, model in components.items()})
+    except (KeyError, ValueError) as error:
         raise AdapterProblem(f"This is no {architecture} model: {error}.") from None
 
 

@@ -28,9 +28,8 @@ from engine.plan.model_names import (
 )
 from engine.plan.parts import Part, absent_parts
 from engine.plan.pickle_names import read_pickle_names
-from engine.plan.sites import NAME_READERS, READERS, SHAPES, VARIANTS, ModelShape
-from engine.plan.sites.sd import SdShape, sd_shape
-from engine.schema.architectures import ARCHITECTURES, UNET
+from engine.plan.sites import RULES, ModelShape
+from engine.schema.architectures import ARCHITECTURES, SD, UNET
 from engine.schema.model import Model
 
 Prediction = Literal["epsilon", "v"]
@@ -39,7 +38,6 @@ Layout = Literal["diffusers", "single_file", "pickle", "denoiser", "unknown"]
 V_BIAS_SPREAD = 0.09
 """SD 2.x files whose last norm's biases spread more than this predict v (training-sd-flux 1.3)."""
 
-_LATENT_SIDE = {"sd1": 64, "sd2": 96}
 _TEXT_PREFIXES = {
     "sd1": "cond_stage_model.",
     "sd2": "cond_stage_model.",
@@ -162,7 +160,7 @@ def _folder(folder: Path) -> ModelFacts:
         return _transformer_folder(facts, transformer)
     assert unet is not None
     verdict = _unet_verdict(unet)
-    if verdict.architecture not in SHAPES:
+    if verdict.architecture not in RULES:
         return replace(
             facts, architecture=verdict.architecture, reason=verdict.reason, refusal=verdict.refusal
         )
@@ -187,11 +185,7 @@ def _sd_folder(
     assert facts.path is not None
     assert verdict.architecture is not None
     try:
-        if verdict.architecture in READERS:
-            shape = READERS[verdict.architecture](_configs_by_role(facts.path, "unet"))
-        else:
-            text = _config(facts.path / "text_encoder" / "config.json")
-            shape = sd_shape(unet, text, _LATENT_SIDE[verdict.architecture])
+        shape = RULES[verdict.architecture].of_configs(_configs_by_role(facts.path, "unet"))
     except (KeyError, TypeError, ValueError) as error:
         return replace(
             facts, architecture=verdict.architecture, reason=verdict.reason,
@@ -242,18 +236,16 @@ def _transformer_folder(facts: ModelFacts, config: dict[str, Any]) -> ModelFacts
     if architecture == "anima" and not (facts.path / "text_conditioner").is_dir():
         words = f"{facts.path.name}: {NO_ADAPTER}"
         told = replace(told, variant=WITHOUT_ADAPTER, refusal=words)
-    if architecture not in READERS:
-        return told
+    rules = RULES[architecture]
     try:
-        shape = READERS[architecture](_configs_by_role(facts.path))
+        shape = rules.of_configs(_configs_by_role(facts.path))
     except (KeyError, TypeError, ValueError) as error:
         return replace(told, refusal=f"{facts.path.name}: {error}.")
-    variant = VARIANTS[type(shape)](shape) if type(shape) in VARIANTS else told.variant
-    return replace(told, shape=shape, variant=variant)
+    return replace(told, shape=shape, variant=rules.variant(shape) or told.variant)
 
 
 def _configs_by_role(folder: Path, denoiser: str = "transformer") -> dict[str, dict[str, Any]]:
-    """The configs of a model folder's parts, as `engine.plan.sites.READERS` take them."""
+    """The configs of a model folder's parts, as `SiteRules.of_configs` takes them."""
     parts = {"denoiser": denoiser} | {
         role: role
         for role in ("text_encoder", "text_encoder_2", "text_encoder_3", "text_conditioner")
@@ -350,47 +342,15 @@ def _of_names(path: Path, shapes: Shapes, layout: Layout) -> ModelFacts:
         words = "it holds only the U-Net, without text encoder. Choose a whole checkpoint."
         return replace(facts, refusal=f"{path.name}: {words}")
     readable = not verdict.refusal or verdict.variant == WITHOUT_ADAPTER
-    if verdict.architecture in NAME_READERS and readable:
-        own = NAME_READERS[verdict.architecture](bare_names(shapes))
-        if own is None:
-            return replace(facts, refusal=f"{path.name}: the picture model in it is not whole.")
-        return replace(facts, shape=own)
-    if verdict.architecture not in _LATENT_SIDE:
+    if verdict.architecture not in RULES or not readable:
         return facts
-    shape = _sd_shape_of_names(shapes, _LATENT_SIDE[verdict.architecture])
+    shape = RULES[verdict.architecture].of_names(bare_names(shapes))
     if shape is None:
-        return replace(facts, refusal=f"{path.name}: it has not the 25 blocks of SD 1.x and 2.x.")
+        words = "the picture model in it is not whole"
+        if verdict.architecture in SD:
+            words = "it has not the 25 blocks of SD 1.x and 2.x"
+        return replace(facts, refusal=f"{path.name}: {words}.")
     return replace(facts, shape=shape)
-
-
-def _sd_shape_of_names(shapes: Shapes, latent_side: int) -> SdShape | None:
-    """Sizes of an SD checkpoint in the original layout; None if a block is missing."""
-    names = {name.removeprefix(PREFIX): shape for name, shape in shapes.items()}
-    try:
-        channels = tuple(names[f"input_blocks.{i}.0.out_layers.3.weight"][0] for i in (1, 4, 7, 10))
-        attention = "input_blocks.1.1"
-        cross = names[f"{attention}.transformer_blocks.0.attn2.to_k.weight"][1]
-        linear = len(names[f"{attention}.proj_in.weight"]) == 2
-    except KeyError:
-        return None
-    pattern = re.compile(
-        r"cond_stage_model\..*(?:layers|resblocks)\.(\d+)\.mlp\.(?:fc1|c_fc)\.weight"
-    )
-    found = {int(m[1]): shapes[m[0]] for m in map(pattern.fullmatch, shapes) if m}
-    if not found:
-        return None
-    openclip = any(n.startswith("cond_stage_model.model.") for n in shapes)
-    mlp, width = next(iter(found.values()))
-    return SdShape(
-        block_out_channels=channels,
-        cross_attention_dim=cross,
-        linear_projection=linear,
-        text_width=width,
-        text_mlp=mlp,
-        # SD 2 reads the layer before the last, so the libraries' model leaves the last one out
-        text_layers=len(found) - 1 if openclip else len(found),
-        latent_side=latent_side,
-    )
 
 
 def _prediction_of_file(

@@ -29,7 +29,7 @@ from engine.plan.memory_sizes import (
     VAE_PARAMETERS,
 )
 from engine.plan.site import Placement, Site
-from engine.plan.sites import SHAPES
+from engine.plan.sites import published_shape
 from engine.plan.weights import numbers_in
 from engine.schema.architectures import ARCHITECTURES, UNET
 from engine.schema.job import Job
@@ -235,7 +235,7 @@ def _embeddings(job: Job, facts: ModelFacts | None) -> int:
     architecture = job.model.architecture
     if architecture in EMBEDDINGS:
         return EMBEDDINGS[architecture]
-    shape = facts.shape if facts and facts.shape else SHAPES[architecture]
+    shape = facts.shape if facts and facts.shape else published_shape(architecture)
     return CLIP_VOCABULARY * getattr(shape, "text_width", 0)
 
 

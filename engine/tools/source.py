@@ -18,7 +18,7 @@ from engine.networks.inspection import guess_architecture
 from engine.networks.problem import AdapterProblem
 from engine.plan.detect import look_at
 from engine.plan.site import Site
-from engine.plan.sites import PUBLISHED, READERS, ModelShape, sites_of
+from engine.plan.sites import RULES, ModelShape, sites_of
 from engine.schema.architectures import ARCHITECTURES
 
 ROLES = ("denoiser", "text_encoder", "text_encoder_2", "text_encoder_3", "text_conditioner")
@@ -96,7 +96,7 @@ def open_source(path: Path, architecture: str | None = None, model: Path | None 
 
 def _shapes(architecture: str, model: Path | None) -> Iterator[ModelShape]:
     if model is None:
-        yield from PUBLISHED[architecture]
+        yield from RULES[architecture].published
         return
     facts = look_at(str(model))
     if facts.shape is not None and facts.architecture == architecture:
@@ -108,7 +108,7 @@ def _shapes(architecture: str, model: Path | None) -> Iterator[ModelShape]:
     if not configs:
         raise ToolProblem(f"{model}: {facts.refusal or 'its sizes cannot be read.'}")
     try:
-        yield READERS[architecture](configs)
+        yield RULES[architecture].of_configs(configs)
     except (KeyError, ValueError, TypeError) as error:
         raise ToolProblem(f"{model}: its configs are of another architecture ({error}).") from None
 

@@ -10,10 +10,12 @@ import pytest
 
 from engine.plan.detect import look_at, refusal_of
 from engine.plan.model_names import WITHOUT_ADAPTER, bare_names, verdict_of
+from engine.plan.notes import notes_on
 from engine.plan.site import Site
-from engine.plan.sites import NAME_READERS, SHAPES, sites_of
+from engine.plan.sites import RULES, published_shape, sites_of
 from engine.plan.sites.anima import AnimaShape, anima_shape
 from engine.plan.sites.lumina2 import Lumina2Shape, lumina2_shape
+from engine.schema.job import Job
 from engine.schema.model import Model
 from tests.plan.headers import write_header
 
@@ -86,7 +88,7 @@ def test_published_files_are_told_with_their_sizes(architecture: str, prefix: st
     names = _names(architecture, prefix)
     verdict = verdict_of(names)
     assert (verdict.architecture, verdict.refusal) == (architecture, "")
-    assert NAME_READERS[architecture](bare_names(names)) == SHAPES[architecture]
+    assert RULES[architecture].of_names(bare_names(names)) == published_shape(architecture)
 
 
 def test_a_shape_lacks_nothing_that_tells_a_size() -> None:
@@ -96,7 +98,7 @@ def test_a_shape_lacks_nothing_that_tells_a_size() -> None:
     ):
         names = _names(architecture)
         del names[name]
-        assert NAME_READERS[architecture](names) is None
+        assert RULES[architecture].of_names(names) is None
 
 
 def _changed(architecture: str, **changes: tuple[int, ...] | None) -> Names:
@@ -165,3 +167,25 @@ def test_shapes_follow_the_configs() -> None:
         anima_shape({"denoiser": {"concat_padding_mask": False}})
     assert anima_shape({}) == AnimaShape()
     assert lumina2_shape({}) == Lumina2Shape()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "words"),
+    [("lumina2", "Gemma 2 (gemma_2_2b_fp16.safetensors), VAE (ae.safetensors)"),
+     ("anima", "Qwen3 (qwen_3_06b_base.safetensors), VAE (qwen_image_vae.safetensors)")],
+)  # fmt: skip
+def test_the_plan_tells_what_a_picture_models_file_needs_beside_it(
+    architecture: str, words: str, tmp_path: Path
+) -> None:
+    blocks = ("layers.", "blocks.", "llm_adapter.blocks.")
+    small = {
+        name: shape
+        for name, shape in _names(architecture).items()
+        if not name.startswith(blocks) or ".0." in name
+    }
+    facts = look_at(str(write_header(tmp_path / "alone.safetensors", small)))
+    job = Job.model_validate({"model": {"architecture": architecture}})
+    assert words in next(iter(notes_on(job, facts, None)))
+    named = {"text_encoder": "a.safetensors", "vae": "b.safetensors"}
+    job = Job.model_validate({"model": {"architecture": architecture, **named}})
+    assert list(notes_on(job, facts, None)) == []

@@ -11,7 +11,7 @@ from engine.plan.matching import PATIENCE_S, Patterns
 from engine.plan.place_notes import place_notes
 from engine.plan.ranks import place
 from engine.plan.site import Placement
-from engine.plan.sites import SHAPES, ModelShape, sites_of
+from engine.plan.sites import RULES, ModelShape, sites_of
 from engine.plan.sites.flux import FluxShape
 from engine.plan.summary import summarize
 from engine.schema.architectures import ARCHITECTURES
@@ -213,7 +213,7 @@ def test_patterns_that_cost_too_much_stop() -> None:
     assert time.perf_counter() - began < PATIENCE_S + 5
 
 
-@pytest.mark.parametrize("architecture", SHAPES)
+@pytest.mark.parametrize("architecture", RULES)
 def test_a_plan_is_made_at_every_keystroke(architecture: str) -> None:
     """Goal 2 ms for FLUX on a free core; the bound leaves room for a busy machine."""
     sites, network = sites_of(architecture), Network(network_reg_dims=["blocks_0_=8", "mlp=2"])

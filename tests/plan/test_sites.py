@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.plan.site import Site
-from engine.plan.sites import sites_of
-from engine.plan.sites.sd import sd_shape
+from engine.plan.sites import RULES, sites_of
 
 HERE = Path(__file__).parent
 
@@ -69,10 +68,11 @@ def test_blocks_hold_the_counts_of_the_table() -> None:
 
 def test_other_widths_follow_the_same_rules() -> None:
     """A narrow model without a change of width at a level has no shortcut there."""
-    shape = sd_shape(
-        {"block_out_channels": [32, 64, 64, 64], "cross_attention_dim": 32},
-        {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2},
-        latent_side=16,
+    shape = RULES["sd1"].of_configs(
+        {
+            "denoiser": {"block_out_channels": [32, 64, 64, 64], "cross_attention_dim": 32},
+            "text_encoder": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2},
+        }
     )
     names = {s.name for s in sites_of("sd1", shape)}
     assert "lora_unet_down_blocks_1_resnets_0_conv_shortcut" in names
@@ -82,4 +82,4 @@ def test_other_widths_follow_the_same_rules() -> None:
 
 def test_a_unet_of_another_structure_is_refused() -> None:
     with pytest.raises(ValueError, match="25 blocks"):
-        sd_shape({"block_out_channels": [320, 640, 1280]}, None, 64)
+        RULES["sd1"].of_configs({"denoiser": {"block_out_channels": [320, 640, 1280]}})

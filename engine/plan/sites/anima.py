@@ -17,6 +17,7 @@ from engine.plan.sites.language_model import (
     language_model_sites,
     language_model_sizes,
 )
+from engine.plan.sites.site_rules import SiteRules
 
 ATTENTIONS = (("self_attn", "attn1"), ("cross_attn", "attn2"))
 """Original name and diffusers' of a block's two attentions."""
@@ -258,3 +259,6 @@ def _site(
         default=default,
         tokens=tokens,
     )
+
+
+RULES = SiteRules((ANIMA,), anima_sites, anima_shape, anima_shape_of_names)

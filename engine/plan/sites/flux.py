@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.plan.site import Segment, Site
+from engine.plan.sites.site_rules import SiteRules
 from engine.plan.sites.text_encoders import (
     CLIP_L,
     T5_XXL,
@@ -242,3 +243,8 @@ def _site(
         default=block is not None,
         tokens=tokens,
     )
+
+
+RULES = SiteRules(
+    (FLUX_DEV, FLUX_SCHNELL, CHROMA), flux_sites, flux_shape, flux_shape_of_names, variant_of
+)

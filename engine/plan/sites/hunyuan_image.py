@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.plan.site import Segment, Site
+from engine.plan.sites.site_rules import SiteRules
 
 TEXT_TOKENS = 256  # of a long caption, for estimates
 _COMFYUI = {
@@ -188,3 +189,8 @@ def _site(
         comfyui="" if comfyui == original else comfyui,
         tokens=tokens,
     )
+
+
+RULES = SiteRules(
+    (HUNYUAN_IMAGE,), hunyuan_image_sites, hunyuan_image_shape, hunyuan_image_shape_of_names
+)

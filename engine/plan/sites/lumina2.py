@@ -17,6 +17,7 @@ from engine.plan.sites.language_model import (
     language_model_sites,
     language_model_sizes,
 )
+from engine.plan.sites.site_rules import SiteRules
 
 REFINERS = ("context_refiner", "noise_refiner")
 
@@ -220,3 +221,6 @@ def _site(
         default=default,
         tokens=tokens,
     )
+
+
+RULES = SiteRules((LUMINA2,), lumina2_sites, lumina2_shape, lumina2_shape_of_names)

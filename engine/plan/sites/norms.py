@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from engine.plan.site import OUTER, Segment, Site
-from engine.plan.sites.sd import SdShape
+
+if TYPE_CHECKING:
+    from engine.plan.sites.sd import SdShape
 
 LATENT_CHANNELS = 4
 

@@ -6,10 +6,15 @@ widths, so that the real models, the demo and the tests' tiny ones share the sam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from engine.plan.site import Site
+from engine.plan.sites.norms import sd_outer_sites, unet_norms
+from engine.plan.sites.site_rules import Configs, Names, SiteRules
 from engine.plan.sites.text_encoders import ClipSize, clip_sites
 from engine.plan.sites.unet import UNet, unet_sites
 
@@ -46,28 +51,67 @@ SD2 = SdShape(
 )
 
 
-def sd_shape(
-    unet: dict[str, Any], text_encoder: dict[str, Any] | None, latent_side: int
-) -> SdShape:
-    """Read the shape off the configs of the libraries' U-Net and text encoder.
+def sd_shape(published: SdShape, configs: Configs) -> SdShape:
+    """Read the shape off the configs of `denoiser` and `text_encoder`; what is absent is published.
 
     Raises:
         ValueError: if the U-Net has not the block structure of SD 1.x/2.x.
     """
+    unet, text = configs.get("denoiser"), configs.get("text_encoder")
+    shape = published if unet is None else _of_unet(published, unet)
+    if text is None:
+        return shape
+    return replace(
+        shape,
+        text_width=int(text["hidden_size"]),
+        text_mlp=int(text["intermediate_size"]),
+        text_layers=int(text["num_hidden_layers"]),
+    )
+
+
+def _of_unet(published: SdShape, unet: Mapping[str, Any]) -> SdShape:
     channels = tuple(int(c) for c in unet.get("block_out_channels", ()))
     down = list(unet.get("down_block_types", ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"]))
     if len(channels) != LEVELS or down != ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"]:
         raise ValueError("the U-Net has not the 25 blocks of SD 1.x and 2.x")
-    text = text_encoder or {}
-    return SdShape(
+    return replace(
+        published,
         block_out_channels=channels,
         layers_per_block=int(unet.get("layers_per_block", 2)),
         cross_attention_dim=int(unet.get("cross_attention_dim", 768)),
         linear_projection=bool(unet.get("use_linear_projection", False)),
-        text_width=int(text.get("hidden_size", unet.get("cross_attention_dim", 768))),
-        text_mlp=int(text.get("intermediate_size", 3072)),
-        text_layers=int(text.get("num_hidden_layers", 12)),
-        latent_side=latent_side,
+        text_width=int(unet.get("cross_attention_dim", 768)),
+    )
+
+
+def _of_names(published: SdShape, shapes: Names) -> SdShape | None:
+    """Read the shape off a whole checkpoint in the original layout; None if a block is missing."""
+    try:
+        channels = tuple(
+            shapes[f"input_blocks.{i}.0.out_layers.3.weight"][0] for i in (1, 4, 7, 10)
+        )
+        attention = "input_blocks.1.1"
+        cross = shapes[f"{attention}.transformer_blocks.0.attn2.to_k.weight"][1]
+        linear = len(shapes[f"{attention}.proj_in.weight"]) == 2
+    except KeyError:
+        return None
+    pattern = re.compile(
+        r"cond_stage_model\..*(?:layers|resblocks)\.(\d+)\.mlp\.(?:fc1|c_fc)\.weight"
+    )
+    found = {int(m[1]): shapes[m[0]] for m in map(pattern.fullmatch, shapes) if m}
+    if not found:
+        return None
+    openclip = any(n.startswith("cond_stage_model.model.") for n in shapes)
+    mlp, width = next(iter(found.values()))
+    return SdShape(
+        block_out_channels=channels,
+        cross_attention_dim=cross,
+        linear_projection=linear,
+        text_width=width,
+        text_mlp=mlp,
+        # SD 2 reads the layer before the last, so the libraries' model leaves the last one out
+        text_layers=len(found) - 1 if openclip else len(found),
+        latent_side=published.latent_side,
     )
 
 
@@ -91,3 +135,17 @@ def sd_sites(shape: SdShape) -> tuple[Site, ...]:
         *clip_sites(text, "lora_te", "text_encoder", projected=False),
         *unet_sites(unet),
     )
+
+
+def _with_norms(shape: SdShape) -> tuple[Site, ...]:
+    sites = sd_sites(shape)
+    return (*sites, *unet_norms(sites), *sd_outer_sites(shape))
+
+
+def _rules(published: SdShape) -> SiteRules:
+    return SiteRules(
+        (published,), _with_norms, partial(sd_shape, published), partial(_of_names, published)
+    )
+
+
+SD1_RULES, SD2_RULES = _rules(SD1), _rules(SD2)

@@ -11,7 +11,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from engine.plan.site import HostKind, Segment, Site
-from engine.plan.sites.sd3_shape import PATCH, TIME_WIDTH, Sd3Shape
+from engine.plan.sites.sd3_shape import (
+    PATCH,
+    TIME_WIDTH,
+    VARIANTS,
+    Sd3Shape,
+    sd3_shape,
+    sd3_shape_of_names,
+    sd3_variant,
+)
+from engine.plan.sites.site_rules import SiteRules
 from engine.plan.sites.text_encoders import clip_sites, t5_sites
 
 CONTEXT_TOKENS = 77 + 256  # of CLIP and T5, for estimates
@@ -176,3 +185,6 @@ def _site(
         default=block is not None,
         tokens=tokens,
     )
+
+
+RULES = SiteRules(tuple(VARIANTS.values()), sd3_sites, sd3_shape, sd3_shape_of_names, sd3_variant)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.plan.site import Site
+from engine.plan.sites.norms import unet_norms
+from engine.plan.sites.site_rules import SiteRules
 from engine.plan.sites.text_encoders import CLIP_G, CLIP_L, ClipSize, clip_sites, clip_size
 from engine.plan.sites.unet import UNet, unet_sites
 
@@ -175,3 +177,11 @@ def original_name(module: str) -> str:
     if part == "attentions":
         return f"middle_block.1.{rest}"
     return f"middle_block.{2 * int(layer)}.{RESNET_NAMES[rest]}"
+
+
+def _with_norms(shape: SdxlShape) -> tuple[Site, ...]:
+    sites = sdxl_sites(shape)
+    return (*sites, *unet_norms(sites))
+
+
+RULES = SiteRules((SDXL,), _with_norms, sdxl_shape, sdxl_shape_of_names)
