@@ -122,6 +122,8 @@ class ThemeSwitch(QObject):
         wanted = DARK if self._wants_dark() else LIGHT
         if first or wanted is not self.tokens:
             self.tokens = wanted
+            for widget in app.allWidgets():
+                widget.ensurePolished()  # else its polish brings the former colors back
             app.setPalette(palette_of(wanted))
             app.setStyleSheet(style_sheet(wanted))
         elif not resized:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QImage
+from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QDialog, QScrollArea, QWidget
 from pytestqt.qtbot import QtBot
@@ -25,8 +25,9 @@ from app.picture_model import PictureModel
 from app.preferences import PreferencesDialog
 from app.preset_changes import ask_about_preset
 from app.run_model import RunModel
-from app.theme import switch
+from app.theme import color, switch
 from app.training_room import TrainingRoom
+from app.widgets.label import Label
 from app.widgets.train_longer import TrainLonger
 from app.window import MainWindow
 from tests.app.run_support import controller, set_up, wait_step
@@ -270,3 +271,18 @@ def test_check_27_the_pictures_script_shows_both_themes(tmp_path: Path) -> None:
     corners = [(4, 4), (1430, 700), (20, 890)]
     assert all(light.pixelColor(*c).lightness() > 200 for c in corners)
     assert all(dark.pixelColor(*c).lightness() < 60 for c in corners)
+
+
+def test_what_was_made_just_before_a_change_of_theme_follows_it(window: MainWindow) -> None:
+    switch().apply("dark")
+    QApplication.processEvents()
+    window.document.insert_item("dataset.folders", 0, {"path": "a"})
+    switch().apply("light")
+    QApplication.processEvents()
+    labels = [label for label in window.findChildren(Label) if label.isVisible()]
+    assert len(labels) > 30
+    stale = {
+        label.text() for label in labels
+        if label.palette().color(QPalette.ColorRole.WindowText) != color(label._token)
+    }  # fmt: skip
+    assert stale == set()
