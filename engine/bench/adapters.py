@@ -1,14 +1,16 @@
 """What adapters cost: a training step with ours and with peft's, against the frozen model.
 
 Whole steps of two runs differ by several percent on a busy machine, which cannot tell 1.03 from
-1.06. So the blocks of the U-Net are measured one by one, each in turn frozen, with our adapters and
-with peft's, in the process's own CPU time, the order reversed every other round; the differences
-are summed over all blocks and set against the frozen model's step (spec: adapter-performance).
+1.06. So the blocks of a denoiser are measured one by one, each in turn frozen, with our adapters
+and their variants and with peft's, in the process's own CPU time, the order reversed every other
+round; the differences are summed over all blocks and set against the frozen model's step (spec:
+adapter-performance).
 """
 
 from __future__ import annotations
 
 import copy
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -19,18 +21,34 @@ import torch
 from diffusers.models.downsampling import Downsample2D
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
+from engine.bench.bases import NARROW, Base, sd1
 from engine.networks.network import Network
 from engine.networks.shape import shape_of
 from engine.plan.ranks import place
 from engine.plan.sites import sites_of
+from engine.schema.architectures import UNET
 from engine.schema.network import Network as NetworkOptions
 
 RANK = 16
-GOALS = {"attention": 1.035, "attention_and_conv": 1.06}
+PLAIN = "ours"
+VARIANTS: dict[str, dict[str, Any]] = {
+    PLAIN: {},
+    "dora": {"dora_wd": True},
+    "dylora": {"kind": "dylora", "unit": 4},
+}
+GOALS = {
+    "attention": {"ours": 1.035, "dora": 1.10},
+    "attention_and_conv": {"ours": 1.06, "dora": 1.18},
+}
+GOALS_TO_PLAIN = {"dylora_to_plain": 1.01, "max_norm_to_plain": 1.005}
+
+_UNET_BLOCKS = (Transformer2DModel, ResnetBlock2D, Downsample2D, Upsample2D)
+_BLOCK_LISTS = re.compile(
+    r"(transformer_blocks|single_transformer_blocks|layers|noise_refiner|context_refiner)\.\d+"
+)
 
 
 @dataclass
@@ -58,18 +76,28 @@ def run(quick: bool = False) -> dict[str, Any]:
     """Measure; `quick` takes a toy U-Net and few rounds, to see that it works.
 
     Returns:
-        For attention alone (192 sites) and with convolutions (278): the step of our adapters and
-        of peft's as a ratio to the frozen step, from medians of pairs and from minima.
+        For SD 1.5's attention alone (192 sites) and with convolutions (278), and for the narrow
+        models of the other architectures: the step of our adapters, of DoRA and of peft's adapters
+        as ratios to the frozen step, from medians of pairs and from minima; DyLoRA's step and the
+        max-norm rule as ratios to the step of plain adapters.
     """
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rounds = 3 if quick else 12
-    unet = _unet(quick)
-    inputs = _inputs(unet, side=16 if quick else 64)
-    blocks = _blocks(unet, inputs)
-    network = _network(unet)
+    figures = measured("sd1", sd1(quick), rounds)
+    figures["narrow"] = {
+        architecture: measured(architecture, make(), rounds)
+        for architecture, make in NARROW.items()
+    }
+    return figures
+
+
+def measured(architecture: str, base: Base, rounds: int) -> dict[str, Any]:
+    """Measure the blocks of one denoiser."""
+    blocks = _blocks(base)
+    networks = {name: _network(architecture, base, more) for name, more in VARIANTS.items()}
     for block in blocks:
-        _measure(block, unet, network, rounds)
+        _measure(block, base, networks, rounds)
     figures: dict[str, Any] = {
         "frozen_step_seconds": _frozen(blocks, statistics.median),
         "frozen_step_seconds_by_minima": _frozen(blocks, min),
@@ -77,102 +105,109 @@ def run(quick: bool = False) -> dict[str, Any]:
         "sizes_of_blocks": len(blocks),
     }
     attention = [block for block in blocks if block.is_attention]
-    for name, chosen in (("attention", attention), ("attention_and_conv", blocks)):
-        figures[name] = {
-            "ours": _ratio(chosen, "ours", statistics.median, blocks),
-            "ours_by_minima": _ratio(chosen, "ours", min, blocks),
-            "peft": _ratio(chosen, "peft", statistics.median, blocks),
-            "peft_by_minima": _ratio(chosen, "peft", min, blocks),
-            "goal": GOALS[name],
-        }
-    return figures
+    groups = {"attention": attention}
+    if len(attention) < len(blocks):
+        groups["attention_and_conv"] = blocks
+    for name, chosen in groups.items():
+        figures[name] = {}
+        for form in ("ours", "dora", "peft"):
+            figures[name][form] = _ratio(chosen, form, statistics.median, blocks)
+            figures[name][f"{form}_by_minima"] = _ratio(chosen, form, min, blocks)
+        if architecture == "sd1":
+            figures[name]["goal"] = GOALS[name]
+    plain = _ratio(blocks, PLAIN, min, blocks)
+    step = plain * figures["frozen_step_seconds_by_minima"]
+    norm = min(_timed(lambda: networks[PLAIN].apply_max_norm(1.0)) for _ in range(rounds))
+    figures["dylora_to_plain"] = _ratio(blocks, "dylora", min, blocks) / plain
+    figures["max_norm_to_plain"] = 1 + norm / step
+    return figures | ({"goal": GOALS_TO_PLAIN} if architecture == "sd1" else {})
 
 
-def _unet(quick: bool) -> UNet2DConditionModel:
-    """Make SD 1.5's U-Net, or a toy of its structure, with random weights, float32, frozen."""
-    widths = (32, 64, 64, 64) if quick else (320, 640, 1280, 1280)
-    unet = UNet2DConditionModel(
-        sample_size=64,
-        block_out_channels=widths,
-        cross_attention_dim=32 if quick else 768,
-        attention_head_dim=8,
-    )
-    return unet.requires_grad_(False).train()
-
-
-def _inputs(unet: UNet2DConditionModel, side: int) -> tuple[Tensor, Tensor, Tensor]:
-    text = torch.randn(1, 77, int(unet.config["cross_attention_dim"]))
-    return torch.randn(1, 4, side, side), torch.tensor([500]), text
-
-
-def _network(unet: UNet2DConditionModel) -> Network:
-    options = NetworkOptions(rank=RANK, alpha=RANK / 2, conv_dim=RANK, conv_alpha=RANK / 2)
-    components: dict[str, nn.Module] = {"denoiser": unet}
+def _network(architecture: str, base: Base, more: dict[str, Any]) -> Network:
+    given = {"rank": RANK, "alpha": RANK / 2, "train": "denoiser", **more}
+    if architecture in UNET:
+        given |= {"conv_dim": RANK, "conv_alpha": RANK / 2}
+    options = NetworkOptions.model_validate(given)
+    components: dict[str, nn.Module] = {"denoiser": base.denoiser}
     sites = [
         site
-        for site in sites_of("sd1", shape_of("sd1", components))
+        for site in sites_of(architecture, shape_of(architecture, components))
         if site.component == "denoiser"
     ]
-    network = Network.create(place(options, sites, "sd1"), components, options, seed=1)
-    for adapter in network.each():
+    network = Network.create(place(options, sites, architecture), components, options, seed=1)
+    for adapter in network.each_adapter():
         nn.init.normal_(adapter.up, std=1e-3)
     return network
 
 
-def _blocks(unet: UNet2DConditionModel, inputs: tuple[Tensor, ...]) -> list[Block]:
-    """Run the U-Net once and keep what each block was fed; equal blocks are joined."""
-    kinds = (Transformer2DModel, ResnetBlock2D, Downsample2D, Upsample2D)
+def _blocks(base: Base) -> list[Block]:
+    """Run the denoiser once and keep what each block was fed; equal blocks are joined."""
     found: dict[tuple[Any, ...], Block] = {}
     hooks = []
 
     def note(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
             sizes = tuple(tuple(p.shape) for p in module.parameters())
-            key = (type(module), sizes, tuple(arguments[0].shape))
+            x = arguments[0] if arguments else keywords["hidden_states"]
+            key = (type(module), sizes, tuple(x.shape))
             if key in found:
                 found[key].count += 1
                 return
-            attention = isinstance(module, Transformer2DModel)
-            found[key] = Block(module, path, arguments, keywords, attention)
+            conv = isinstance(module, (ResnetBlock2D, Downsample2D, Upsample2D))
+            found[key] = Block(module, path, arguments, keywords, not conv)
 
         return hook
 
-    for path, module in unet.named_modules():
-        if isinstance(module, kinds):
+    for path, module in base.denoiser.named_modules():
+        if isinstance(module, _UNET_BLOCKS) or _BLOCK_LISTS.fullmatch(path):
             hooks.append(module.register_forward_pre_hook(note(path), with_kwargs=True))
     with torch.no_grad():
-        unet(*inputs)
+        base.denoiser(**base.inputs)
     for hook in hooks:
         hook.remove()
     return list(found.values())
 
 
-def _measure(block: Block, unet: nn.Module, network: Network, rounds: int) -> None:
+def _measure(block: Block, base: Base, networks: dict[str, Network], rounds: int) -> None:
     """Time the block in all forms, interleaved."""
-    mine = [a for a in network.each() if a.site.segments[0].module.startswith(f"{block.path}.")]
-    part = Network(mine, {"denoiser": unet}, network.options)
-    ours = [p for a in mine for p in a.parameters()]
-    theirs = _with_peft(block, [a.site.segments[0].module for a in mine])
+    forms: dict[str, Callable[[], float]] = {"frozen": lambda: _timed(lambda: _step(block))}
+    for name, network in networks.items():
+        forms[name] = _with_ours(block, base, network)
+    modules = [
+        segment.module
+        for adapter in networks[PLAIN].each_adapter()
+        for segment in adapter.site.segments
+        if segment.module.startswith(f"{block.path}.")
+    ]
+    theirs = _with_peft(block, modules)
     peft = [p for p in theirs.parameters() if p.requires_grad]
-    x, rest = block.arguments[0], block.arguments[1:]
-
-    def with_ours() -> float:
-        part.attach()
-        seconds = _timed(lambda: _step(block.module, x, rest, block.keywords, ours))
-        part.detach()
-        return seconds
-
-    forms: dict[str, Callable[[], float]] = {
-        "frozen": lambda: _timed(lambda: _step(block.module, x, rest, block.keywords)),
-        "ours": with_ours,
-        "peft": lambda: _timed(lambda: _step(theirs, x, rest, block.keywords, peft)),
-    }
+    forms["peft"] = lambda: _timed(lambda: _step(block, peft, theirs))
     for form in forms.values():
         form()  # warm up
     for turn in range(rounds):
         order = list(forms) if turn % 2 == 0 else list(reversed(forms))
         for name in order:
             block.seconds.setdefault(name, []).append(forms[name]())
+
+
+def _with_ours(block: Block, base: Base, network: Network) -> Callable[[], float]:
+    """A timed step of the block with those of the network's adapters that are in it."""
+    mine = [
+        adapter
+        for adapter in network.each_adapter()
+        if adapter.site.segments[0].module.startswith(f"{block.path}.")
+    ]
+    part = Network(mine, {"denoiser": base.denoiser}, network.options).train()
+    parameters = [p for p in part.parameters() if p.requires_grad]
+
+    def timed() -> float:
+        part.attach()
+        part.draw(1, len(block.seconds))
+        seconds = _timed(lambda: _step(block, parameters))
+        part.detach()
+        return seconds
+
+    return timed
 
 
 def _with_peft(block: Block, modules: Sequence[str]) -> nn.Module:
@@ -184,21 +219,24 @@ def _with_peft(block: Block, modules: Sequence[str]) -> nn.Module:
     return inject_adapter_in_model(config, copy.deepcopy(block.module))
 
 
-def _step(
-    module: nn.Module,
-    x: Tensor,
-    rest: Sequence[Any],
-    keywords: dict[str, Any],
-    parameters: Sequence[Tensor] = (),
-) -> None:
+def _step(block: Block, parameters: Sequence[Tensor] = (), module: nn.Module | None = None) -> None:
     """Forward, and backward to the input and the adapters."""
+    arguments, keywords = block.arguments, dict(block.keywords)
+    x = arguments[0] if arguments else keywords["hidden_states"]
     x = x.detach().requires_grad_(True)
-    y = module(x, *rest, **keywords)
-    y = y if isinstance(y, Tensor) else y[0]
-    torch.autograd.grad(y, [x, *parameters], torch.ones_like(y))
+    if arguments:
+        arguments = (x, *arguments[1:])
+    else:
+        keywords["hidden_states"] = x
+    y = (module or block.module)(*arguments, **keywords)
+    outputs = [y] if isinstance(y, Tensor) else [t for t in y if isinstance(t, Tensor)]
+    outputs = [t for t in outputs if t.requires_grad]
+    torch.autograd.grad(
+        outputs, [x, *parameters], [torch.ones_like(t) for t in outputs], allow_unused=True
+    )
 
 
-def _timed(work: Callable[[], None]) -> float:
+def _timed(work: Callable[[], object]) -> float:
     """Return the CPU seconds of this process for one call."""
     start = time.process_time()
     work()
