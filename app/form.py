@@ -146,11 +146,6 @@ class Form(QScrollArea):
         elif query:
             bar.setValue(0)
 
-    @property
-    def found_count(self) -> int:
-        """How many options the search shows."""
-        return self.seen.found_count
-
     def set_folded(self, names: Iterable[str]) -> None:
         """Show these groups as one line each, as at the first start."""
         self._folded = frozenset(names)
@@ -298,10 +293,6 @@ class Form(QScrollArea):
     def set_shows_missing(self) -> None:
         """From now on mark fields that are still empty as wrong; before, nobody had their turn."""
         self.told.shows_missing = True
-
-    def counts(self, group: str) -> tuple[int, int, int]:
-        """How many fields of a group are changed, wrong, doubtful."""
-        return self.told.counts(group)
 
     # -- moving about ----------------------------------------------------------------------
 

@@ -108,7 +108,7 @@ class FormPane(QWidget):
         self.form.set_query(text)
         words = ""
         if text.strip():
-            count = self.form.found_count
+            count = self.form.seen.found_count
             words = self.tr("%d found") % count if count else self.tr("Nothing found")
         self.search.line.setAccessibleDescription(words)
         self.search.setToolTip(words)
@@ -153,7 +153,7 @@ class FormPane(QWidget):
     def refresh_marks(self) -> None:
         """Bring the rail's counts and the pill up to date."""
         for name in GROUPS:
-            self.rail.set_counts(name, *self.form.counts(name))
+            self.rail.set_counts(name, *self.form.told.counts(name))
         changed = len(self._document.changed_paths())
         wrong = len({p.path for p in self._document.errors if self._document.get(p.path)})
         if wrong:

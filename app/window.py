@@ -31,6 +31,7 @@ from app.tool_bar import ToolBar
 from app.widgets.notice import Notice
 from app.widgets.plan_bar import PlanBar, Standing
 from app.widgets.title_row import TitleRow
+from app.window_layout import remember_layout, take_up_layout
 from app.work_area import WorkArea
 from engine.schema.presets import Preset
 
@@ -78,7 +79,7 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self._build()
         self._connect()
-        self.restore_layout()
+        take_up_layout(self)
         self.refresh()
 
     def _build(self) -> None:
@@ -323,31 +324,9 @@ class MainWindow(QMainWindow):
         )
         self.splitter.setSizes([left, max(520, self.width() - left)])
 
-    def restore_layout(self) -> None:
-        """Take up geometry and splitter of the last session, on a screen that is still there."""
-        geometry = self.settings.get_bytes("geometry")
-        if geometry:
-            self.restoreGeometry(geometry)
-        self.pane.fit_to_window(self.width())
-        widths = self.settings.get("splitter", [])
-        if len(widths) == 2:
-            self.splitter.setSizes([int(w) for w in widths])
-        else:
-            self.reset_splitter()
-        if self.settings.get("folded", False):
-            self.pane.set_folded(True)
-
     def save_layout(self) -> None:
         """Remember geometry, splitter, tab, depth."""
-        self.settings.set_bytes("geometry", bytes(self.saveGeometry().data()))
-        if not self.pane.is_folded:
-            self.settings.set("splitter", self.splitter.sizes())
-        self.settings.set("folded", self.pane.is_folded)
-        self.settings.set("shows_all", self.form.shows_all)
-        self.settings.set("tab", self.work.current)
-        self.settings.set("theme", switch().choice)
-        self.settings.set("text_percent", switch().text_percent)
-        self.settings.sync()
+        remember_layout(self)
 
     def reset_layout(self) -> None:
         """Everything where it was at the first start."""

@@ -89,5 +89,5 @@ def test_pictures_of_former_folders_do_not_enter_the_plan(page, qtbot, tmp_path)
         pass
     assert plans.plan is not None
     assert plans.plan.pictures is None
-    qtbot.waitUntil(lambda: plans.plan.pictures is not None, timeout=5000)
-    assert plans.plan.pictures.found == 4
+    qtbot.waitUntil(lambda: plans.plan is not None and plans.plan.pictures is not None)
+    assert plans.plan.to_json()["pictures"]["found"] == 4
