@@ -17,7 +17,7 @@ from app.first_run_page import FirstRunPage
 from app.help_pages import HelpPages
 from app.leaving import Leaving
 from app.menus import Menus
-from app.optimizer_needs import unusable_optimizers
+from app.optimizer_needs import optimizer_problems, unusable_optimizers
 from app.plan_page import PlanPage
 from app.preferences import TELLS_END, USUAL_SIDE, PreferencesDialog
 from app.process import EngineCommand
@@ -51,6 +51,7 @@ class TrainingRoom(QObject):
         self.window, self.runs = window, runs
         self.setup = EngineSetup(command, self)
         self._starts_when_ready: Callable[[], object] | None = None
+        self._unusable: dict[str, str] = {}  # optimizers, and why
         self._add_pages(runs)
         self.files = FileCommands(window)
         self.help = HelpPages(window, command)
@@ -90,6 +91,8 @@ class TrainingRoom(QObject):
         window.train_asked.connect(self._train)
         window.queue_asked.connect(self._enqueue)
         self.devices.found.connect(self._on_device)
+        window.document.changed.connect(self._warn_of_optimizer)
+        window.document.replaced.connect(self._warn_of_optimizer)
         runs.interrupted_found.connect(self._offer_interrupted)
         window.plan_model.pictures_changed.connect(self._show_pictures)
         self.dataset.rescan_asked.connect(window.plan_model.look_again)
@@ -257,8 +260,14 @@ class TrainingRoom(QObject):
             return
         self.window.set_machine(machine)
         self.plan_page.set_machine(machine)
-        reasons = unusable_optimizers(machine.has_nvidia)
-        self.window.form.set_unusable("optimizer.name", reasons)
+        self._unusable = unusable_optimizers(machine.has_nvidia)
+        self.window.form.set_unusable("optimizer.name", self._unusable)
+        self._warn_of_optimizer()
+
+    def _warn_of_optimizer(self, _paths: object = None) -> None:
+        document = self.window.document
+        problems = optimizer_problems(document.get("optimizer.name"), self._unusable)
+        document.set_outside_problems("optimizer", problems)
 
     def show_preferences(self) -> PreferencesDialog:
         """Open the preferences; every change counts at once."""

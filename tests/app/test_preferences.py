@@ -210,3 +210,19 @@ def test_other_parts_put_entries_into_the_menus(room: TrainingRoom) -> None:
     room.menus.actions["merge"].trigger()
     room.menus.actions["import"].trigger()
     assert pressed == ["merge", "import"]
+
+
+def test_an_optimizer_that_cannot_run_here_is_warned_of_and_never_blocks(
+    room: TrainingRoom, qtbot: QtBot
+) -> None:
+    qtbot.waitUntil(lambda: room.devices.machine is not None, timeout=5000)
+    room.devices.machine = Machine((), HOST)
+    room.devices.found.emit()
+    document = room.window.document
+    document.set("optimizer.name", "AdamW8bit")
+    warned = [p for p in document.problems if p.path == "optimizer.name"]
+    assert [p.severity for p in warned] == ["warning"]
+    assert warned[0].message.startswith("AdamW8bit needs an NVIDIA card")
+    room.window.form.apply_fix(warned[0])
+    assert document.get("optimizer.name") == "AdamW"
+    assert not [p for p in document.problems if p.path == "optimizer.name"]
