@@ -166,6 +166,23 @@ def test_dora_starts_as_the_base_with_its_norms() -> None:
         network.detach()
 
 
+def test_dora_in_half_precision_starts_as_the_base_too() -> None:
+    """Magnitudes and norms keep their digits when the factors are cast."""
+    host = nn.Linear(COLUMNS, ROWS).requires_grad_(False)
+    options = NetworkOptions(dora_wd=True)
+    placement = Placement(SITE, 4, 2.0, group="unet")
+    network = Network.create([placement], {"denoiser": nn.ModuleDict({"x": host})}, options, 1)
+    network.to(torch.bfloat16)
+    (adapter,) = network.each_adapter()
+    assert adapter.down.dtype == torch.bfloat16
+    assert adapter.dora_scale is not None
+    assert adapter.dora_scale.dtype == torch.float32
+    x = torch.randn(3, COLUMNS)
+    base = host(x)
+    network.attach()
+    assert error([host(x)], [base]) < 1e-6
+
+
 class Packed(nn.Module):
     """A host whose weight cannot be read, as quantizers make them."""
 
