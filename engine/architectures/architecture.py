@@ -102,6 +102,7 @@ class Loading:
         weighted_captions: parentheses in captions give weights.
         guidance: the number told in training to a model that takes one.
         blocks_away: so many of the denoiser's last blocks stay in the computer's memory.
+        denoiser_waits: all of it stays there until the encoders have done their work.
     """
 
     architecture: str
@@ -114,6 +115,7 @@ class Loading:
     weighted_captions: bool = False
     guidance: float = 1.0
     blocks_away: int = 0
+    denoiser_waits: bool = False
 
 
 @runtime_checkable

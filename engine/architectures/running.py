@@ -14,6 +14,7 @@ from engine.architectures.frozen import FORMS, Form, FrozenLinear, blocks_of, pa
 KERNELS = {"flash": "FLASH_ATTENTION", "efficient": "EFFICIENT_ATTENTION",
            "cudnn": "CUDNN_ATTENTION", "math": "MATH"}  # fmt: skip
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+HOME = torch.device("cpu")
 CPU_KERNELS = ("auto", "flash", "math")
 
 
@@ -55,19 +56,32 @@ def text_encoder_dtype(loading: Loading) -> torch.dtype:
 
 
 def place_denoiser(denoiser: nn.Module, loading: Loading) -> None:
-    """Bring a freshly loaded denoiser to the job's device, in the form the job keeps it in.
+    """Keep a freshly loaded denoiser in the job's form, and bring it to the device.
 
-    Blocks that are to be swapped stay in the computer's memory.
+    Blocks that are to be swapped stay in the computer's memory; so does all of it where it has to
+    wait for the encoders, until `fetch_denoiser`. Packing is done on the device, layer by layer.
     """
-    home = torch.device("cpu")
+    away = _away(denoiser, loading)
+    for block in blocks_of(denoiser):
+        waits = block in away or loading.denoiser_waits
+        _pack(block, loading.model.weights, HOME if block in away else loading.device)
+        if waits and loading.model.weights != "nf4":
+            block.to(HOME)
+    if not loading.denoiser_waits:
+        fetch_denoiser(denoiser, loading)
+
+
+def fetch_denoiser(denoiser: nn.Module, loading: Loading) -> None:
+    """Bring a denoiser to the device, but for the blocks that are to be swapped."""
+    stays = {id(module) for block in _away(denoiser, loading) for module in block.modules()}
+    for module in denoiser.modules():
+        if id(module) not in stays:
+            module._apply(lambda tensor: tensor.to(loading.device), recurse=False)
+
+
+def _away(denoiser: nn.Module, loading: Loading) -> list[nn.Module]:
     blocks = blocks_of(denoiser)
-    away = blocks[len(blocks) - loading.blocks_away :]
-    for block in blocks:
-        _pack(block, loading.model.weights, home if block in away else loading.device)
-    kept = {id(tensor) for block in away for tensor in (*block.parameters(), *block.buffers())}
-    for tensor in (*denoiser.parameters(), *denoiser.buffers()):
-        if id(tensor) not in kept:
-            tensor.data = tensor.data.to(loading.device)
+    return blocks[len(blocks) - loading.blocks_away :]
 
 
 def place_text_encoder(encoder: nn.Module, loading: Loading) -> None:

@@ -201,9 +201,12 @@ def _picture_model(
     whole = _weights(numbers, *_packed(sites, True), kept_as, precision)
     count = job.training.blocks_to_swap or 0
     away = totals.blocks[len(totals.blocks) - count :] if count else ()
+    # It comes when pictures and captions are encoded (engine.training.room).
+    encoded_before = "off" not in (job.dataset.cache_latents, job.dataset.cache_text)
+    waits = encoded_before and job.launch.device != "cpu" and kept_as != "nf4"
     each = PACKED_BYTES.get(kept_as) or BYTES[precision if kept_as == "auto" else kept_as]
     return [
-        _same("picture model", int(whole - sum(away) * each)),
+        _same("picture model", int(whole - sum(away) * each), "training" if waits else "always"),
         _same("blocks on their way", int(2 * max(away, default=0) * each), "training"),
     ]
 

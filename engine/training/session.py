@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,7 @@ from accelerate import Accelerator
 from torch.nn import Parameter
 
 from engine.architectures import load
-from engine.architectures.architecture import Loading, Part, TrainableModel
-from engine.architectures.frozen import blocks_of
+from engine.architectures.architecture import TrainableModel
 from engine.data.loader import Loader
 from engine.networks.groups import GroupSpec
 from engine.networks.network import Network
@@ -34,6 +31,7 @@ from engine.protocol import Failure, Hello
 from engine.schema.job import Job
 from engine.schema.problem import JobError, OptionError, Problem
 from engine.schema.table import steps_of
+from engine.training.accelerator import make_accelerator
 from engine.training.block_swap import BlockSwap
 from engine.training.checkpointing import offload_checkpoints
 from engine.training.control import Control
@@ -42,11 +40,12 @@ from engine.training.ema import Ema
 from engine.training.events import Events
 from engine.training.failures import RunError
 from engine.training.feed import Found, find_pictures, keep_encoded
-from engine.training.memory import PRECISIONS, Device, choose_device, choose_precision
+from engine.training.memory import Device, choose_device, choose_precision
 from engine.training.objective import Objective, check_objective
 from engine.training.optimizer import averaged, check_optimizer, is_schedule_free, make_optimizer
 from engine.training.preview import Previews
 from engine.training.resume import restore
+from engine.training.room import bring_denoiser, loading_of, send_to_rest, swapped_blocks
 from engine.training.run import Run
 from engine.training.saving import Saver
 from engine.training.schedule import Schedule, make_schedule
@@ -130,7 +129,7 @@ def prepare(job: Job, run: Run, events: Events, control: Control, together: Toge
     torch.use_deterministic_algorithms(job.training.deterministic)
     check_optimizer(job.optimizer, device.id)
     control.check()
-    accelerator = _accelerator(job, run, device, precision)
+    accelerator = make_accelerator(job, run, device, precision)
     events.phase("starting", "Reading the pictures")
     found = find_pictures(job, events, control, together.world)
     state = newest_state(run.states) if run.resumed else None
@@ -138,7 +137,8 @@ def prepare(job: Job, run: Run, events: Events, control: Control, together: Toge
     hello = _hello(job, run, device, precision, found.length, resumed_from)
     events.emit(hello)
     control.check()
-    model = _load(job, events, control, device, precision)
+    loading = loading_of(job, events, control, device, precision)
+    model = load(loading)
     check_objective(job.objective, model.prediction, model.zero_terminal_snr)
     check_places(job, model.sites)
     loader = _loader(job, run, found, model, accelerator)
@@ -149,6 +149,7 @@ def prepare(job: Job, run: Run, events: Events, control: Control, together: Toge
         loader.keep = kept
         events.emit(_hello(job, run, device, precision, found.length, resumed_from))
     control.check()
+    bring_denoiser(job, model, loading, events)
     events.phase("loading", "Placing the adapters")
     network = _network(job, model, events)
     session = _assemble(
@@ -184,14 +185,14 @@ def _assemble(
         processes=together.world,
     )
     measurements = Measurements(loader.held_out(), loader.probe())
-    resting = _rest(job, model, bool(of_text))
+    resting = send_to_rest(job, model, bool(of_text))
     network.attach()
     network.train()
     if job.training.gradient_checkpointing:
         model.enable_gradient_checkpointing()
         if job.training.offload_activations:
             offload_checkpoints(model.components["denoiser"])
-    swap = _swap(job, model, device)
+    swap = swapped_blocks(job, model, device)
     if job.training.compile:
         model.compile_blocks()
     if is_schedule_free(job.optimizer):
@@ -251,25 +252,6 @@ def _reads_text(site: Site) -> bool:
     return site.component.startswith("text_encoder")
 
 
-def _swap(job: Job, model: TrainableModel, device: Device) -> BlockSwap | None:
-    """Let blocks wait in the computer's memory, if the job says so.
-
-    Raises:
-        JobError: there are not so many blocks.
-    """
-    count = job.training.blocks_to_swap
-    if not count:
-        return None
-    blocks = blocks_of(model.components["denoiser"])
-    if count > len(blocks) - 2:
-        words = (
-            f"Blocks to swap is {count}; this model has {len(blocks)} blocks, of which at most "
-            f"{len(blocks) - 2} can be swapped."
-        )
-        raise JobError([Problem("training.blocks_to_swap", words)])
-    return BlockSwap(blocks, count, torch.device(device.id))
-
-
 def _local(wish: str, together: Together) -> str:
     """The device of this process: of several on a machine, each has a card of its own."""
     if together.world > 1 and wish in ("auto", "cuda") and torch.cuda.is_available():
@@ -300,64 +282,6 @@ def _loader(
     job: Job, run: Run, found: Found, model: TrainableModel, accelerator: Accelerator
 ) -> Loader:
     return Loader(job, found.order, found.length, model, run.path.parent, accelerator.process_index)
-
-
-TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)}
-"""What `output.trackers` may name → packages, of which one must be there."""
-
-
-def _check_trackers(job: Job) -> None:
-    """accelerate would leave out what is not installed without a word.
-
-    Raises:
-        JobError: a tracker's package is missing.
-    """
-    wrong = []
-    for name in job.output.trackers:
-        if not any(find_spec(package) for package in TRACKERS[name]):
-            words = f"Logging to {name} needs its package: {sys.executable} -m pip install {name}"
-            wrong.append(Problem("output.trackers", words))
-    if wrong:
-        raise JobError(wrong)
-
-
-def _accelerator(job: Job, run: Run, device: Device, precision: str) -> Accelerator:
-    _check_trackers(job)
-    os.environ["ACCELERATE_TORCH_DEVICE"] = device.id
-    accelerator = Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision="no" if precision == "fp32" else precision,
-        gradient_accumulation_steps=1,  # grouping micro-batches is ours: spec data-loop 4.2
-        log_with=list(job.output.trackers) or None,  # pyright: ignore[reportArgumentType]
-        project_dir=str(run.path),
-    )
-    if job.output.trackers:
-        accelerator.init_trackers("graft", init_kwargs={"wandb": {"name": run.name}})
-    return accelerator
-
-
-def _load(
-    job: Job, events: Events, control: Control, device: Device, precision: str
-) -> TrainableModel:
-    def report(words: str, done: int, total: int) -> None:
-        control.check()
-        events.phase("loading", words, done, total)
-
-    kept_as = job.model.weights if job.model.weights in PRECISIONS else precision
-    return load(
-        Loading(
-            job.model.architecture,
-            job.model,
-            device=torch.device(device.id),
-            dtype=PRECISIONS[kept_as],
-            offline=job.launch.offline,
-            report=report,
-            zero_terminal_snr=job.objective.zero_terminal_snr,
-            weighted_captions=job.dataset.weighted_captions,
-            guidance=job.objective.guidance,
-            blocks_away=job.training.blocks_to_swap or 0,
-        )
-    )
 
 
 def check_places(job: Job, sites: Sequence[Site]) -> None:
@@ -391,18 +315,6 @@ def _network(job: Job, model: TrainableModel, events: Events) -> Network:
     if job.training.adapter_precision == "bf16":
         network.to(torch.bfloat16)
     return network
-
-
-def _rest(job: Job, model: TrainableModel, adapts_text: bool) -> tuple[Part, ...]:
-    """Send parts that the steps do not need to the CPU; previews fetch them."""
-    resting: list[Part] = []
-    if job.dataset.cache_latents != "off":
-        resting.append("vae")
-    if job.dataset.cache_text != "off":
-        resting.append("t5" if adapts_text else "text_encoder")
-    for part in resting:
-        model.move(part, "cpu")
-    return tuple(resting)
 
 
 def _version() -> str:
