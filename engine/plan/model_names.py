@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.plan.part_names import part_kind
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 PREFIX = "model.diffusion_model."
@@ -286,39 +288,10 @@ def _sd_by_width(width: int, second: bool, layout: str) -> Verdict:
     return Verdict(architecture, f"U-Net with text attention of width {width}", layout=layout)
 
 
-_LANGUAGE_MODELS = {
-    "layers.0.pre_feedforward_layernorm.weight": "Gemma",
-    "layers.0.self_attn.q_norm.weight": "Qwen3",
-    "layers.0.self_attn.q_proj.bias": "Qwen2.5",
-}
-"""A tensor that tells a language model from the others; Gemma 3 has the first two."""
-
-
 def _parts(names: Shapes) -> Verdict | None:
     """Single parts of models: VAEs and text encoders."""
-    bare = {
-        n.removeprefix("first_stage_model.").removeprefix("vae.").removeprefix("transformer."): s
-        for n, s in names.items()
-    }
-    latents = _size(bare, "decoder.conv_in.weight")
-    mend = "Choose a whole model here."
-    if latents is not None:
-        kind = {4: "SD or SDXL", 16: "FLUX or SD3", 64: "HunyuanImage-2.1"}.get(
-            latents, "another model"
-        )
-        words = f"its latents have {latents} channels"
-        return _refuse(f"a VAE of {kind}", words, "Choose it under VAE.")
-    if "encoder.block.23.layer.0.SelfAttention.q.weight" in bare:
-        return _refuse("a T5-XXL text encoder", "it has T5's blocks", mend)
-    if "encoder.downsamples.0.residual.0.gamma" in bare:
-        return _refuse(
-            "a VAE of Qwen-Image, as Anima has it", "it works on frames", "Choose it under VAE."
-        )
-    for name, kind in _LANGUAGE_MODELS.items():
-        if name in bare or f"model.{name}" in bare:
-            return _refuse(f"a {kind} text encoder", f"it has {name}", mend)
-    width = _size(bare, "text_model.encoder.layers.0.mlp.fc1.weight")
-    if width is not None:
-        kind = {768: "CLIP-L", 1280: "CLIP-G", 1024: "CLIP-H"}.get(width, "CLIP")
-        return _refuse(f"a {kind} text encoder", f"its width is {width}", mend)
-    return None
+    found = part_kind(names)
+    if found is None:
+        return None
+    mend = "Choose it under VAE." if found.is_vae else "Choose a whole model here."
+    return _refuse(found.words, found.reason, mend)
