@@ -36,7 +36,7 @@ def guess(paths: Sequence[Path]) -> str:
     if endings == {".toml"}:
         return _tr("Open the job or preset")
     if endings & {".safetensors", ".ckpt"}:
-        return _tr("Inspect the file, or use it")
+        return _tr("Inspect the LoRA file, or use the model")
     if endings & {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}:
         return _tr("Add the pictures' folder")
     return _tr("Add as a folder of pictures, or open the run")

@@ -296,18 +296,11 @@ class FileCommands(QObject):
                 self.open_job(first)
         elif dropped.kind == "run":
             self.run_asked.emit(first)
-        elif dropped.kind in ("adapter", "model"):
-            acts: list[tuple[str, Callable[[], object]]] = []
-            if dropped.kind == "adapter":
-                acts.append((self.tr("Inspect"), lambda: self.inspect_asked.emit(first)))
-                acts.append((
-                    self.tr("Continue training"),
-                    lambda: self._document.set("network.start_from", str(first)),
-                ))  # fmt: skip
-            else:
-                use = self.tr("Use as base model")
-                acts.append((use, lambda: self._document.set("model.path", str(first))))
-            self._offer(first.name, acts)
+        elif dropped.kind == "adapter":
+            self.inspect_asked.emit(first)
+        elif dropped.kind == "model":
+            use = self.tr("Use as base model")
+            self._offer(first.name, [(use, lambda: self._document.set("model.path", str(first)))])
         else:
             self._window.say(dropped.words, trouble=True)
 

@@ -1,4 +1,4 @@
-"""What the Tools and Help menus show: inspect, doctor, about; each from the same command line."""
+"""What the Help menu and Doctor show; the doctor from the same command line as in a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PySide6 import __version__
 from PySide6.QtCore import QObject, QProcess
 from PySide6.QtWidgets import QWidget
 
-from app.dialogs import TextDialog, choose_file
+from app.dialogs import TextDialog
 from app.process import EngineCommand
 
 
@@ -48,17 +48,6 @@ class HelpPages(QObject):
         dialog.finished.connect(process.kill)
         process.start(self._command.program, [*self._command.arguments, *arguments])
         return dialog
-
-    def ask_inspect(self) -> None:
-        """Ask for a LoRA file and show what it holds."""
-        choose_file(
-            self._window, self.tr("Inspect file"), self.tr("LoRA files") + " (*.safetensors)",
-            lambda path: self.inspect(Path(path)),
-        )  # fmt: skip
-
-    def inspect(self, path: Path) -> None:
-        """Show what a LoRA file holds."""
-        self.run(path.name, ["inspect", str(path)])
 
     def doctor(self) -> None:
         """Show versions, devices, and what is missing."""

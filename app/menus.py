@@ -270,7 +270,6 @@ class Menus(QObject):
             self.actions[key].setEnabled(running)
 
     def _tools_menu(self, menu: QMenu) -> None:
-        self._add(menu, "inspect", self.tr("Inspect file…"), self._help.ask_inspect)
         self._room["tools"] = self._add(menu, "doctor", self.tr("Doctor"), self._help.doctor)
 
     def _help_menu(self, menu: QMenu) -> None:

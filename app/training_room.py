@@ -24,6 +24,7 @@ from app.process import EngineCommand
 from app.run_defaults import with_run_defaults
 from app.runs import RunController
 from app.setup_page import SetupPage
+from app.tools_menu import ToolsMenu
 from app.training_views import TrainingViews
 from app.tray import RunTray
 from app.widgets.notice import Notice
@@ -61,6 +62,8 @@ class TrainingRoom(QObject):
         self.devices = DeviceLook(self)
         self.menus = Menus(window, self.files, self.texts, self.help, self._send, self.run_demo)
         self.menus.preferences_asked.connect(self.show_preferences)
+        self.tools = ToolsMenu(window, self.files, self.setup, self._when_ready, command)
+        self.menus.add_menus("tools", self.tools.entries())
         self.menus.add_pages()
         self._connect()
         window.plan_model.start()
@@ -108,7 +111,6 @@ class TrainingRoom(QObject):
         for signal in (runs.queue_changed, runs.run_started, runs.run_ended):
             signal.connect(self._on_runs)
         self.files.run_asked.connect(self.open_run)
-        self.files.inspect_asked.connect(self.help.inspect)
         self.first_run.demo_asked.connect(self.run_demo)
         self.first_run.folder_asked.connect(self.files.add_folder)
         self.first_run.job_asked.connect(self.files.open)
@@ -283,4 +285,5 @@ class TrainingRoom(QObject):
 
     def _close_down(self) -> None:
         self.dataset.close_down()
+        self.tools.stop()
         self.setup.stop()

@@ -58,6 +58,7 @@ class BlockEditor(QWidget):
         self._stroke: tuple[Side, int, float] | None = None  # where a stroke began
         self._typed = ""
         self._scale_held: float | None = None  # the axis must not move under a stroke
+        self._read_only = False
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -77,6 +78,10 @@ class BlockEditor(QWidget):
             self._side = "linear"
         self._describe()
         self.update()
+
+    def set_read_only(self) -> None:
+        """Only show: bars can be pointed at, and not be changed."""
+        self._read_only = True
 
     def values(self, side: Side) -> list[float]:
         """The side's present values."""
@@ -102,6 +107,8 @@ class BlockEditor(QWidget):
     # --- editing -------------------------------------------------------------------------------
 
     def _put(self, side: Side, values: Sequence[float]) -> None:
+        if self._read_only:
+            return
         bars = self._sides[side]
         kept = tuple(
             clipped(self._layer, v) if on else old
@@ -123,6 +130,9 @@ class BlockEditor(QWidget):
         if index < 0 or not self._sides:
             return
         self.setFocus(Qt.FocusReason.MouseFocusReason)
+        if self._read_only:
+            self._move_to(side, index)
+            return
         self._scale_held = top_value(self._layer, self._sides)
         right = event.button() == Qt.MouseButton.RightButton
         value = 0.0 if right else self._geometry().value_at(side, event.position().y())
@@ -167,7 +177,7 @@ class BlockEditor(QWidget):
             self._move_to(self._side, -1)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        if not self.hasFocus() or self._at < 0:
+        if not self.hasFocus() or self._at < 0 or self._read_only:
             event.ignore()
             return
         self._nudge(1 if event.angleDelta().y() > 0 else -1)
