@@ -68,7 +68,7 @@ class ContentsPage(QScrollArea):
         )  # fmt: skip
         self.groups.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         column = QVBoxLayout(inside)
-        column.setContentsMargins(0, 8, 0, 0)
+        column.setContentsMargins(0, 8, 8, 0)
         column.setSpacing(14)
         column.addLayout(self._facts)
         column.addWidget(self.card)
@@ -95,7 +95,7 @@ class ContentsPage(QScrollArea):
              _range(group["alphas"]), f"{group['strength']:.4f}")
             for group in found["groups"]
         ])  # fmt: skip
-        self.groups.setFixedHeight(self.groups.sizeHint().height())
+        self.groups.setFixedHeight(self.groups.whole_height())
 
     def _show_facts(self, found: Mapping[str, Any]) -> None:
         guess = found["guess"]

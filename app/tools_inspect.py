@@ -63,6 +63,7 @@ class InspectDialog(QDialog):
         self.message.hide()
         self.tabs = TabRow(self)
         self.pages = QStackedWidget(self)
+        self._blank = QWidget(self)  # keeps the words at the top while there is nothing else
         self.contents = ContentsPage(self)
         self.training = PlainTable(
             [self.tr("Setting"), self.tr("Value")], self.tr("Training settings"), self
@@ -87,6 +88,7 @@ class InspectDialog(QDialog):
         column.addWidget(self.message)
         column.addWidget(self.tabs)
         column.addWidget(self.pages, 1)
+        column.addWidget(self._blank, 1)
         column.addLayout(self._foot())
         self._show_contents(False)
         QShortcut(QKeySequence(QKeySequence.StandardKey.Close), self, self.close)
@@ -137,6 +139,7 @@ class InspectDialog(QDialog):
     def _show_contents(self, shown: bool) -> None:
         for part in (self.tabs, self.pages, self.use, self.more):
             part.setVisible(shown)
+        self._blank.setVisible(not shown)
 
     def show_found(self, found: Mapping[str, Any]) -> None:
         """Show what the engine told."""
@@ -163,6 +166,7 @@ class InspectDialog(QDialog):
         self.tabs.set_count("training", str(len(rows)) if rows else "")
         self.tabs.set_count("metadata", str(len(found["metadata"])))
         self._show_contents(True)
+        self.tabs.setFocus()
 
     def _on_failed(self, words: str) -> None:
         self.process = None

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableView
 from app.theme import color, control_height, switch
 
 _ROWS_SEEN = 14
+_FIGURES_PX = 76
 
 
 def dress(table: QTableView) -> None:
@@ -44,7 +45,6 @@ def recolor(table: QTableView) -> None:
     palette = table.palette()
     palette.setColor(QPalette.ColorRole.Highlight, color("accent_soft"))
     palette.setColor(QPalette.ColorRole.HighlightedText, color("text"))
-    palette.setColor(QPalette.ColorRole.Base, color("raised"))
     table.setPalette(palette)
 
 
@@ -68,6 +68,7 @@ class PlainTable(QTableView):
         self.setAccessibleName(name)
         dress(self)
         head = self.horizontalHeader()
+        head.setMinimumSectionSize(_FIGURES_PX)
         for column in range(len(heads)):
             last = column == len(heads) - 1
             stretches = (last and column not in self._figures) or (column == 0 and self._figures)
@@ -104,6 +105,11 @@ class PlainTable(QTableView):
             QGuiApplication.clipboard().setText("\t".join(self.rows()[self.currentIndex().row()]))
             return
         super().keyPressEvent(event)
+
+    def whole_height(self) -> int:
+        """The height at which nothing scrolls."""
+        row = self.verticalHeader().defaultSectionSize()
+        return self.horizontalHeader().sizeHint().height() + self._items.rowCount() * row + 4
 
     def sizeHint(self) -> QSize:
         """As high as its rows, up to some."""

@@ -12,24 +12,11 @@ from engine.networks.factors import Factors
 from engine.networks.file import AdapterFile, model_hash, read
 from engine.networks.layouts import spellings
 from engine.networks.variants.tucker import collapse
+from engine.plan.adapter_names import NAMED_ALIKE, is_text, told_by_names
 from engine.plan.site import Site
 from engine.plan.sites import RULES, sites_of
 from engine.schema.architectures import ARCHITECTURES
 from engine.schema.file_settings import Trained
-
-_SIGNS = (
-    ("anima", r"llm_adapter|blocks[._]\d+[._](self|cross)_attn[._](q|output)_proj"),
-    ("lumina2", r"(context|noise)_refiner[._]\d+|layers[._]\d+[._]adaLN_modulation"),
-    ("sd3", r"joint_blocks[._]\d+"),
-    ("hunyuan_image", r"double_blocks[._]\d+[._](img|txt)_(mod_linear|mlp_fc)"),
-    ("flux", r"double_blocks[._]\d+|single_blocks[._]\d+|single_transformer_blocks"),
-    ("sdxl", r"lora_te2_text_model|(input|output)_blocks[._]\d+[._]1[._]transformer_blocks[._][1-9]"
-     r"|text_encoder_2\.|attentions[._]\d[._]transformer_blocks[._][1-9]"),
-)  # fmt: skip
-"""Names that only one architecture's adapters have, the most particular first."""
-
-_NAMED_ALIKE = {"flux": "hunyuan_image"}
-"""ComfyUI spells the second one's layers as the first one's; their sizes differ."""
 
 
 @dataclass(frozen=True)
@@ -126,14 +113,12 @@ def inspect_file(path: Path | str) -> Inspection:
 def guess_architecture(file: AdapterFile) -> Guess:
     """Tell the architecture by the layers' names, and SD 1.x from SD 2.x by sizes."""
     names = [*file.factors, *file.further]
-    for architecture, pattern in _SIGNS:
-        found = next((name for name in names if re.search(pattern, name)), None)
-        if found is None:
-            continue
-        kin = _NAMED_ALIKE.get(architecture)
-        if kin is not None and _fitting(file, kin) > _fitting(file, architecture):
+    told = told_by_names(names)
+    if told is not None:
+        kin = NAMED_ALIKE.get(told.architecture)
+        if kin is not None and _fitting(file, kin) > _fitting(file, told.architecture):
             return Guess(kin, f"its layers have the sizes of {ARCHITECTURES[kin].label}")
-        return Guess(architecture, f"it has {found}")
+        return Guess(told.architecture, f"it has {told.name}")
     best, hits, total = None, 0, len(file.factors)
     for architecture in RULES:
         fitting = _fitting(file, architecture)
@@ -177,7 +162,7 @@ def _known_sites(file: AdapterFile, architecture: str | None) -> dict[str, Site]
 
 def _trained(names: Iterable[str]) -> Trained:
     """The parts that a file has layers of."""
-    parts = {_is_text(name) for name in names}
+    parts = {is_text(name) for name in names}
     if len(parts) == 2:
         return "both"
     return "text_encoder" if parts == {True} else "denoiser"
@@ -191,21 +176,24 @@ def _groups(file: AdapterFile, architecture: str | None, sites: Mapping[str, Sit
         site = sites.get(name)
         if site is not None and site.block is not None:
             named = site.block < len(blocks)
-            words = blocks[site.block].name if named else f"block {site.block}"
-            key = (1 + site.block, words)
+            key = (1 + site.block, blocks[site.block].name if named else _block_words(site))
         else:
-            key = (0, "text encoder") if _is_text(name) else (1000, "picture model")
+            key = (0, "text encoder") if is_text(name) else (1000, "picture model")
         members.setdefault(key, []).append(factors)
     return [_group(name, members[order, name]) for order, name in sorted(members)]
+
+
+def _block_words(site: Site) -> str:
+    """The original's own name and number of a block: "single block 3"."""
+    found = re.search(r"(\w+)\.(\d+)\.", site.original)
+    if found is None:
+        return f"block {site.block}"
+    return f"{found[1].replace('_', ' ').removesuffix('s')} {found[2]}"
 
 
 def _size(factors: Factors) -> int:
     tensors = (factors.down, factors.up, factors.mid, factors.magnitude)
     return sum(t.numel() for t in tensors if t is not None)
-
-
-def _is_text(name: str) -> bool:
-    return name.startswith(("lora_te", "text_encoder"))
 
 
 def _group(name: str, factors: list[Factors]) -> Group:

@@ -149,3 +149,17 @@ def test_the_settings_become_a_job_that_is_never_written_over(
     assert main([str(silent), "--job", str(tmp_path / "none.toml")]) == 1
     assert "nothing of its training" in capsys.readouterr().err
     assert not (tmp_path / "none.toml").exists()
+
+
+def test_blocks_without_names_of_their_own_are_called_as_in_the_original(tmp_path: Path) -> None:
+    path = tmp_path / "flux.safetensors"
+    names = ("lora_unet_double_blocks_1_img_attn_proj", "lora_unet_single_blocks_0_linear2")
+    tensors: dict[str, torch.Tensor] = {}
+    for name in names:
+        tensors |= {f"{name}.lora_down.weight": torch.ones(2, 8),
+                    f"{name}.lora_up.weight": torch.ones(8, 2)}  # fmt: skip
+    save_file(tensors, path)
+    found = inspect_file(path)
+    assert [group.name for group in found.groups] == ["double block 1", "single block 0"]
+    assert {layer.name for layer in found.layers} == set(names)
+    assert found.trained == "denoiser"
