@@ -15,6 +15,7 @@ from engine.schema.job_file import to_toml
 from engine.schema.options import get_at, option_at, options, set_at
 
 _UNSET: Any = object()
+_SECRET = ("api_key", "_token", "secret", "password")
 FOLDER = "dataset.folders[]."
 
 
@@ -32,6 +33,8 @@ class Draft:
         self.lines: list[Line] = []
         self.notes: list[str] = []
         self.spelling: dict[str, str] = {}  # a name → how this peer spells it in its file
+        self.originals: dict[str, Any] = {}  # a name → its value as it stands in the file
+        self.cut = ""  # a beginning of places that the file does not have
         self.for_folders: dict[str, Any] = {}  # key of a folder's field → value for all
         self.folders: list[dict[str, Any]] = []
 
@@ -48,9 +51,18 @@ class Draft:
     def add(
         self, key: str, value: Any, outcome: Outcome, path: str = "", new: Any = None, why: str = ""
     ) -> None:
-        """Add a line to the report."""
+        """Add a line to the report; secrets are not repeated in it."""
         named = self.spelling.get(key, key)
-        self.lines.append(Line(named, copy.deepcopy(value), outcome, path, new, why))
+        named = self.spelling.get(named, named).removeprefix(self.cut)
+        held = self.originals.get(key, value) if outcome != "default" else value
+        if held and any(word in key.lower() for word in _SECRET):
+            held = "(hidden)"
+        self.lines.append(Line(named, copy.deepcopy(held), outcome, path, new, why))
+
+    def respell(self, key: str, spelling: str, value: Any) -> None:
+        """Say how a name and its value stand in the file, where they were changed on the way."""
+        self.spelling[key] = spelling
+        self.originals[key] = value
 
     def take(
         self, key: str, value: Any, path: str, new: Any = _UNSET, why: str = "", *, to: Any = None
@@ -84,7 +96,8 @@ class Draft:
             holder[option.key] = held
         else:
             set_at(self.data, path, held)
-        outcome: Outcome = "taken" if not why and same(value, held) else "changed"
+        was = self.originals.get(key, value)
+        outcome: Outcome = "taken" if not why and same(was, held) else "changed"
         self.add(key, value, outcome, path, held, why)
         return True
 

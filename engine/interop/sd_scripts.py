@@ -63,10 +63,16 @@ def import_dataset_config(tree: Mapping[str, Any], folder: Path | None = None) -
     return draft.finished()
 
 
-def read_options(draft: Draft, values: Mapping[str, Any], script: str = "") -> None:
-    """Put options into the draft, all of them, and the defaults that differ from ours."""
+def read_options(
+    draft: Draft, values: Mapping[str, Any], script: str = "", config: Any = None
+) -> None:
+    """Put options into the draft, all of them, and the defaults that differ from ours.
+
+    `config` is a dataset config that is already read; else the options may name one.
+    """
     given = Given(values)
-    config = _dataset_config(draft, given)
+    if config is None:
+        config = _dataset_config(draft, given)
     settle_architecture(draft, given, script)
     read_model(draft, given)
     read_network(draft, given)
@@ -74,11 +80,7 @@ def read_options(draft: Draft, values: Mapping[str, Any], script: str = "") -> N
     read_run(draft, given)
     read_objective(draft, given)
     for key, value in given.left.items():
-        if value is None or value == "":
-            draft.unset(key, value)
-        elif value is False and not table_of(PEER).get(key, None):
-            settle(draft, key, value, PEER)
-        elif value is False:
+        if value is None or value == "" or (value is False and key in table_of(PEER)):
             draft.unset(key, value)
         else:
             settle(draft, key, value, PEER)

@@ -185,7 +185,9 @@ def _subset(
 ) -> None:
     own = dict(shared)
     for key, value in subset.items():
-        if key == "image_dir":
+        if key == "image_dir" and is_nothing(value):
+            draft.unset(f"{place}{key}", value)
+        elif key == "image_dir":
             draft.take(f"{place}{key}", value, f"{FOLDER}path", to=own)
         elif key == "metadata_file":
             draft.take(f"{place}{key}", value, f"{FOLDER}metadata_file", to=own)
@@ -197,7 +199,7 @@ def _subset(
             settle(draft, key, value, CONFIG, place)
     if not own.get("path"):
         own["path"] = ""
-        if "metadata_file" not in own:
+        if "metadata_file" not in own and "image_dir" not in subset:
             draft.refuse(f"{place}image_dir", None, "a folder of pictures is missing")
     draft.add_folder({**own, "_dataset": dataset})
 
@@ -216,7 +218,6 @@ def _settle_wide(
         else:
             draft.refuse(place, value, "only 1 can be trained with")
     for key, found in wide.items():
-        *others, (place, value, _) = sorted(found, key=lambda one: one[2] is None, reverse=True)
         first = next((one for one in found if one[2] is not None), found[-1])
         place, value = first[0], first[1]
         for other, different, _ in found:
