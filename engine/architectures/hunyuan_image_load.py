@@ -18,8 +18,6 @@ from engine.architectures.architecture import Loading, ModelProblem
 from engine.architectures.folder import locate
 from engine.architectures.hunyuan_image import SCALE, HunyuanImageModel
 from engine.architectures.hunyuan_image_encoders import (
-    GLYPH_FILE,
-    QWEN_FILE,
     load_glyph_encoder,
     load_language_part,
 )
@@ -39,10 +37,11 @@ from engine.architectures.running import (
     text_encoder_dtype,
 )
 from engine.plan.detect import ModelFacts, look_at
+from engine.plan.parts import MENDS, PARTS, words_on
 from engine.plan.sites import sites_of
 from engine.plan.sites.hunyuan_image import HunyuanImageShape, hunyuan_image_shape
 
-PARTS = 5  # VAE, ByT5, Qwen2.5-VL, picture model, merged adapters
+STEPS = 5  # VAE, ByT5, Qwen2.5-VL, picture model, merged adapters
 
 
 @dataclass(frozen=True)
@@ -73,24 +72,24 @@ def load(loading: Loading) -> HunyuanImageModel:
     parts = _find_parts(base, loading)
     shape = _shape_of(parts.denoiser, facts)
 
-    report("Loading the VAE", 0, PARTS)
+    report("Loading the VAE", 0, STEPS)
     vae = load_vae(parts.vae.path, VAE_DTYPES[model.vae_precision], parts.vae.field)
     _check_vae(vae, shape, parts.vae)
     nn.Module.to(vae, loading.device)
 
-    report("Loading ByT5", 1, PARTS)
+    report("Loading ByT5", 1, STEPS)
     dtype, part = text_encoder_dtype(loading), parts.text_encoder_2
     glyph_encoder: Any = load_glyph_encoder(part.path, dtype, part.field)
     _check_width("ByT5", glyph_encoder.config.d_model, shape.glyph_width, part)
     place_text_encoder(glyph_encoder, loading)
 
-    report("Loading Qwen2.5-VL", 2, PARTS)
+    report("Loading Qwen2.5-VL", 2, STEPS)
     part = parts.text_encoder
     encoder: Any = load_language_part(part.path, dtype, part.field)
     _check_width("Qwen2.5-VL", encoder.config.hidden_size, shape.text_width, part)
     place_text_encoder(encoder, loading)
 
-    report("Loading the picture model", 3, PARTS)
+    report("Loading the picture model", 3, STEPS)
     denoiser = load_denoiser(parts.denoiser.path, loading.dtype, parts.denoiser.field)
     place_denoiser(denoiser, loading)
 
@@ -102,9 +101,9 @@ def load(loading: Loading) -> HunyuanImageModel:
         _text(base, encoder, glyph_encoder, loading),
         model.attention,
     )
-    report("Merging adapters", 4, PARTS)
+    report("Merging adapters", 4, STEPS)
     merge_adapters(loaded, model)
-    report("Model loaded", PARTS, PARTS)
+    report("Model loaded", STEPS, STEPS)
     return loaded
 
 
@@ -132,15 +131,10 @@ def _find_parts(base: Path, loading: Loading) -> _Parts:
         ModelProblem: naming every file that is missing; its field is the first one's.
     """
     model = loading.model
-    wanted = {
-        "text_encoder": ("text_encoder", f"Qwen2.5-VL ({QWEN_FILE})"),
-        "text_encoder_2": ("text_encoder_2", f"ByT5 ({GLYPH_FILE})"),
-        "vae": ("vae", f"the VAE ({VAE_FILE})"),
-        "denoiser": ("transformer", "the picture model"),
-    }
+    folders = {part.field: part.field for part in PARTS["hunyuan_image"]}
+    folders["denoiser"] = "transformer"
     found: dict[str, _Part] = {}
-    missing: dict[str, str] = {}
-    for name, (folder, what) in wanted.items():
+    for name, folder in folders.items():
         field, named = f"model.{name}", getattr(model, name)
         if named:
             chosen = locate(named, offline=loading.offline, field=field)
@@ -150,16 +144,12 @@ def _find_parts(base: Path, loading: Loading) -> _Parts:
             found[name] = _Part(base / folder, "model.path")
         elif name == "denoiser" and base.is_file():
             found[name] = _Part(base, "model.path")
-        else:
-            missing[name] = what
+    missing = [part for part in PARTS["hunyuan_image"] if part.field not in found]
     if missing:
-        raise ModelProblem(
-            f"{base.name} holds only a part of the model; it also needs "
-            f"{', '.join(missing.values())}.",
-            "Give them in the fields of these names. They are published for ComfyUI as "
-            "Comfy-Org/HunyuanImage_2.1_ComfyUI.",
-            f"model.{next(iter(missing))}",
-        )
+        words = words_on(base.name, missing)
+        raise ModelProblem(words, MENDS["hunyuan_image"], f"model.{missing[0].field}")
+    if "denoiser" not in found:
+        raise ModelProblem(f"{base.name} holds no picture model.", "Choose the whole model.")
     return _Parts(**found)
 
 

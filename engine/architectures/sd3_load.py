@@ -46,16 +46,17 @@ from engine.architectures.sd3_single_file import (
     CLIP_L_PREFIX,
     load_transformer,
 )
-from engine.architectures.single_file import RESOURCES, VAE_PREFIXES
+from engine.architectures.single_file import RESOURCES
 from engine.architectures.t5 import INSIDE, load_t5, load_t5_tokenizer
 from engine.architectures.text import ClipTokenizer, load_tokenizer
 from engine.plan.detect import ModelFacts, look_at
+from engine.plan.parts import MENDS, PARTS, words_on
 from engine.plan.sites import sites_of
 from engine.plan.sites.sd3_shape import Sd3Shape, sd3_shape, sd3_variant
 
 CONFIGS = RESOURCES / "models" / "sd3"
 LATENT_CHANNELS = 16
-PARTS = 6  # three text encoders, picture model, VAE, merged adapters
+STEPS = 6  # three text encoders, picture model, VAE, merged adapters
 log = logging.getLogger(__name__)
 
 
@@ -85,13 +86,13 @@ def load(loading: Loading) -> Sd3Model:
     _require_parts(loading, base)
 
     encoders = _load_encoders(loading, base)
-    report("Loading the picture model", 3, PARTS)
+    report("Loading the picture model", 3, STEPS)
     transformer = _load_transformer(loading, base)
     shape = _whole_shape(transformer, encoders)
     _check_fit(shape, encoders)
     place_denoiser(transformer, loading)
 
-    report("Loading the VAE", 4, PARTS)
+    report("Loading the VAE", 4, STEPS)
     vae = load_job_vae(loading, source, base.checkpoint, CONFIGS, LATENT_CHANNELS)
     nn.Module.to(vae, loading.device)
     loaded = Sd3Model(
@@ -107,9 +108,9 @@ def load(loading: Loading) -> Sd3Model:
             attention=model.attention,
         ),
     )
-    report("Merging adapters", 5, PARTS)
+    report("Merging adapters", 5, STEPS)
     merge_adapters(loaded, model)
-    report("Model loaded", PARTS, PARTS)
+    report("Model loaded", STEPS, STEPS)
     return loaded
 
 
@@ -119,41 +120,28 @@ def _require_parts(loading: Loading, base: _Base) -> None:
     Raises:
         ModelProblem: naming them all, with where they come from; its field is the first one's.
     """
-    wanted = (
-        ("text_encoder", "CLIP-L (clip_l.safetensors)", (CLIP_L_PREFIX,)),
-        ("text_encoder_2", "OpenCLIP-G (clip_g.safetensors)", (CLIP_G_PREFIX,)),
-        ("vae", "VAE (it is inside every published SD3 checkpoint)", VAE_PREFIXES),
-    )
     missing = [
-        (part, words)
-        for part, words, prefixes in wanted
-        if not getattr(loading.model, part) and not base.holds(part, prefixes)
+        part
+        for part in PARTS["sd3"]
+        if not getattr(loading.model, part.field) and not base.holds(part.field, part.prefixes)
     ]
     if missing:
-        parts, words = zip(*missing, strict=True)
-        raise ModelProblem(
-            f"{base.source.name} lacks parts of the model: {', '.join(words)}.",
-            "Give them in the fields of these names. The text encoders are published beside the "
-            "model, in its folder text_encoders.",
-            f"model.{parts[0]}",
-        )
-
-
-# Text encoders
+        field = f"model.{missing[0].field}"
+        raise ModelProblem(words_on(base.source.name, missing), MENDS["sd3"], field)
 
 
 def _load_encoders(loading: Loading, base: _Base) -> Sd3Encoders:
     """Load both CLIPs, and T5 if there is one."""
     model, report = loading.model, loading.report
-    report("Loading CLIP-L", 0, PARTS)
+    report("Loading CLIP-L", 0, STEPS)
     clip_l = _load_clip(
         loading, base, CLIP_L_IDENTITY, model.text_encoder, "text_encoder", CLIP_L_PREFIX
     )
-    report("Loading OpenCLIP-G", 1, PARTS)
+    report("Loading OpenCLIP-G", 1, STEPS)
     clip_g = _load_clip(
         loading, base, OPEN_CLIP_G, model.text_encoder_2, "text_encoder_2", CLIP_G_PREFIX
     )
-    report("Loading T5-XXL", 2, PARTS)
+    report("Loading T5-XXL", 2, STEPS)
     t5 = _load_t5(loading, base)
     return Sd3Encoders(
         clip_l,

@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from engine.plan.adapter_ranks import ranks_in
-from engine.plan.detect import ModelFacts, look_at, mismatch, refusal_of
+from engine.plan.before_loading import problems_before_loading
+from engine.plan.detect import ModelFacts, look_at, refusal_of
 from engine.plan.folders import FolderProblem, Picture, pictures_of
 from engine.plan.header import FileProblem, read_header
 from engine.plan.ranks import FileRanks
@@ -49,13 +50,12 @@ def main(argv: Sequence[str]) -> int:
         return 2
     checked = check(data)
     job, problems = checked.job, list(checked.problems)
+    told = {problem.path for problem in problems}
     facts = look_at(job.model.path) if job.model.path.strip() else None
-    problems += _model_problems(job, facts)
+    problems += [p for p in problems_before_loading(job, facts) if p.path not in told]
     pictures, picture_problems = _look_at_pictures(job)
     problems += picture_problems
-    ranks, file_problems = _file_ranks(job)
-    problems += file_problems
-    plan = summarize(job, facts, pictures, file_ranks=ranks)
+    plan = summarize(job, facts, pictures, file_ranks=_file_ranks(job))
     if plan.pictures is not None and plan.pictures.problem:
         problems.append(Problem("dataset.folders", plan.pictures.problem))
     errors = [p for p in problems if p.severity == "error"]
@@ -63,7 +63,8 @@ def main(argv: Sequence[str]) -> int:
         content = plan.to_json() | {"problems": [_as_json(p) for p in problems]}
         print(json.dumps(content, indent=2, ensure_ascii=False))
     else:
-        print("\n".join(_lines(job, facts, plan)))
+        told_twice = {problem.message for problem in problems}
+        print("\n".join(_lines(job, facts, plan, told_twice)))
         _tell(problems)
     return 1 if errors else 0
 
@@ -87,13 +88,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _model_problems(job: Job, facts: ModelFacts | None) -> list[Problem]:
-    if facts is None:
-        return []
-    words = refusal_of(facts, job.model) or mismatch(facts, job.model.architecture)
-    return [Problem("model.path", words)] if words else []
-
-
 def _look_at_pictures(job: Job) -> tuple[list[Picture] | None, list[Problem]]:
     if not any(f.enabled and f.path.strip() for f in job.dataset.folders):
         return None, []
@@ -103,13 +97,14 @@ def _look_at_pictures(job: Job) -> tuple[list[Picture] | None, list[Problem]]:
         return None, [Problem(problem.field, str(problem))]
 
 
-def _file_ranks(job: Job) -> tuple[FileRanks | None, list[Problem]]:
+def _file_ranks(job: Job) -> FileRanks | None:
+    """Ranks of the file to start from; None if it cannot be read, which the problems tell."""
     if not job.network.start_from or not job.network.rank_from_file:
-        return None, []
+        return None
     try:
-        return ranks_in(read_header(job.network.start_from)), []
-    except FileProblem as problem:
-        return None, [Problem("network.start_from", str(problem))]
+        return ranks_in(read_header(job.network.start_from))
+    except FileProblem:
+        return None
 
 
 def _as_json(problem: Problem) -> dict[str, str]:
@@ -131,7 +126,7 @@ def _part_names(architecture: str) -> dict[str, str]:
     return _COMPONENTS | dict(zip(roles, encoders, strict=False))
 
 
-def _lines(job: Job, facts: ModelFacts | None, plan: Plan) -> Iterator[str]:
+def _lines(job: Job, facts: ModelFacts | None, plan: Plan, told: Collection[str]) -> Iterator[str]:
     yield f"{job.output.name or 'job'}: an adapter for {ARCHITECTURES[plan.architecture].label}"
     if facts is not None and not refusal_of(facts, job.model):
         yield f"  model       {job.model.path} ({facts.reason})"
@@ -155,9 +150,10 @@ def _lines(job: Job, facts: ModelFacts | None, plan: Plan) -> Iterator[str]:
             f"{_size(part.low)} to {_size(part.high)}"
         )  # fmt: skip
         yield f"  {part.name:<22}{between}{when}"
-    if plan.notes:
+    notes = [note for note in plan.notes if note not in told]
+    if notes:
         yield ""
-        yield from (f"- {note}" for note in plan.notes)
+        yield from (f"- {note}" for note in notes)
 
 
 def _block_lines(job: Job, plan: Plan) -> Iterator[str]:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.commands.launch import join, launch, must_launch
+from engine.plan.before_loading import problems_before_loading
+from engine.plan.detect import look_at
 from engine.protocol import Failure, Finished
 from engine.schema.check import check
 from engine.schema.job import Job
@@ -139,6 +141,9 @@ def _read_job(arguments: Any, events: Events) -> tuple[Job | None, list[Problem]
     checked = check(data)
     if checked.errors:
         raise JobError(checked.problems, str(path))
+    found = problems_before_loading(checked.job, look_at(checked.job.model.path))
+    if problems := list(found):
+        raise JobError(problems, str(path))
     for problem in checked.problems:
         events.warn(problem.message, problem.path)
     return checked.job, []

@@ -35,6 +35,9 @@ from engine.schema.model import Model
 Prediction = Literal["epsilon", "v"]
 Layout = Literal["diffusers", "single_file", "pickle", "denoiser", "unknown"]
 
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+"""Endings of files that are read as torch's pickles."""
+
 V_BIAS_SPREAD = 0.09
 """SD 2.x files whose last norm's biases spread more than this predict v (training-sd-flux 1.3)."""
 
@@ -294,7 +297,7 @@ def _weights_bytes(folder: Path) -> int:
 
 
 def _file(path: Path) -> ModelFacts:
-    if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
+    if path.suffix.lower() in PICKLES:
         return _pickle(path)
     header = read_header(path)
     shapes = {name: info.shape for name, info in header.entries.items()}

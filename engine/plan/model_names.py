@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.plan.part_names import part_kind
 
@@ -39,6 +39,7 @@ class Verdict:
     variant: str = ""
     refusal: str = ""
     layout: str = "single_file"  # or "denoiser": the denoiser alone, in the libraries' names
+    is_adapter: bool = False
 
 
 def _refuse(what: str, reason: str, mend: str = "") -> Verdict:
@@ -96,10 +97,11 @@ def _adapter(names: Shapes) -> Verdict | None:
     found = next((n for n in names if n.endswith(endings)), None)
     if found is None:
         return None
-    return _refuse(
+    refused = _refuse(
         "an adapter (LoRA), not a base model", f"it has {found}",
         "Choose the base model here, and the adapter under Start from a file.",
     )  # fmt: skip
+    return replace(refused, is_adapter=True)
 
 
 def _hunyuan(names: Shapes) -> Verdict | None:

@@ -21,7 +21,7 @@ _LANGUAGE_MODELS = (
     (("self_attn.q_norm.weight",), "qwen3", "Qwen3"),
     (("self_attn.q_proj.bias",), "qwen2.5", "Qwen2.5"),
 )
-"""Tensors of a first layer that tell a language model from the others, the most particular first."""
+"""Tensors of a first layer that tell a language model, the most particular first."""
 
 
 @dataclass(frozen=True)
@@ -102,17 +102,16 @@ def _is_qwen_vae(names: Shapes) -> bool:
 
 
 def _t5(names: Shapes) -> PartKind | None:
-    if _T5 not in names:
+    last = _T5.replace("0", "23", 1)  # which XXL has, and no smaller one
+    if _T5 not in names and last not in names:
         return None
     table = next((names[name] for name in _T5_TABLES if name in names), (0, 0))
-    return t5_by_table(table[0], table[-1], large=_T5.replace("0", "23", 1) in names)
+    return t5_by_table(table[0], table[-1], large=last in names)
 
 
 def _language_model(names: Shapes) -> PartKind | None:
     for prefix in ("", "model.", "language_model.", "model.language_model."):
         first = f"{prefix}layers.0."
-        if f"{first}self_attn.q_proj.weight" not in names:
-            continue
         width = names.get(f"{prefix}embed_tokens.weight", (0, 0))[-1]
         for signs, found, words in _LANGUAGE_MODELS:
             if all(first + sign in names for sign in signs):

@@ -31,24 +31,38 @@ PARTS: dict[str, tuple[Part, ...]] = {
         Part("text_encoder_2", "T5-XXL (t5xxl_fp16.safetensors)", ("text_encoders.t5xxl.",)),
         Part("vae", "VAE (ae.safetensors)", _VAE),
     ),
+    "sd3": (
+        Part("text_encoder", "CLIP-L (clip_l.safetensors)", ("text_encoders.clip_l.",)),
+        Part("text_encoder_2", "OpenCLIP-G (clip_g.safetensors)", ("text_encoders.clip_g.",)),
+        Part("vae", "VAE (it is inside every published SD3 checkpoint)", _VAE),
+    ),
     "lumina2": (
         Part(
             "text_encoder", "Gemma 2 (gemma_2_2b_fp16.safetensors)", ("text_encoders.gemma2_2b.",)
         ),
         Part("vae", "VAE (ae.safetensors)", _VAE),
     ),
+    "hunyuan_image": (
+        Part("text_encoder", "Qwen2.5-VL (qwen_2.5_vl_7b.safetensors)", ()),
+        Part("text_encoder_2", "ByT5 (byt5_small_glyphxl_fp16.safetensors)", ()),
+        Part("vae", "VAE (hunyuan_image_2.1_vae_fp16.safetensors)", ()),
+    ),
     "anima": (
         Part("text_encoder", "Qwen3 (qwen_3_06b_base.safetensors)", ("text_encoders.qwen3_06b.",)),
         Part("vae", "VAE (qwen_image_vae.safetensors)", _VAE),
     ),
 }
-"""Architecture → its parts beside the picture model."""
+"""Architecture → its parts beside the picture model; T5, which SD3 can do without, is none."""
 
 MENDS = {
     "flux": "Give them in the fields of these names. The text encoders are published as "
     "comfyanonymous/flux_text_encoders, the VAE beside the model.",
+    "sd3": "Give them in the fields of these names. The text encoders are published beside the "
+    "model, in its folder text_encoders.",
     "lumina2": "Give them in the fields of these names. They are published as "
     "Comfy-Org/Lumina_Image_2.0_Repackaged, the VAE as FLUX.1's too.",
+    "hunyuan_image": "Give them in the fields of these names. They are published for ComfyUI as "
+    "Comfy-Org/HunyuanImage_2.1_ComfyUI.",
     "anima": "Give them in the fields of these names. They are published beside the model as "
     "circlestone-labs/Anima.",
 }

@@ -1,0 +1,167 @@
+"""Files in the wrong field of `[model]`, told from their headers before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.plan.detect import PICKLES, ModelFacts, hub_folder, is_hub_id
+from engine.plan.header import FileProblem, read_header
+from engine.plan.model_names import LABELS, verdict_of
+from engine.plan.part_names import (
+    PartKind,
+    Shapes,
+    clip_by_width,
+    part_kind,
+    t5_by_table,
+    vae_by_channels,
+)
+from engine.plan.parts import PARTS
+from engine.plan.pickle_names import read_pickle_names
+from engine.schema.architectures import ARCHITECTURES
+from engine.schema.model import Model
+from engine.schema.options import option_at
+from engine.schema.problem import Problem
+
+_CLIP_L, _CLIP_G = ("clip_l", "clip"), ("clip_g", "clip")  # "clip": of toy widths, for tests
+_VAE_SD, _VAE_FLUX = ("vae_sd",), ("vae_flux",)
+
+SLOTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "sd1": {"vae": _VAE_SD},
+    "sd2": {"vae": _VAE_SD},
+    "sdxl": {"vae": _VAE_SD},
+    "flux": {"text_encoder": _CLIP_L, "text_encoder_2": ("t5",), "vae": _VAE_FLUX},
+    "sd3": {
+        "text_encoder": _CLIP_L, "text_encoder_2": _CLIP_G, "text_encoder_3": ("t5",),
+        "vae": _VAE_FLUX,
+    },
+    "lumina2": {"text_encoder": ("gemma",), "vae": _VAE_FLUX},
+    "hunyuan_image": {
+        "text_encoder": ("qwen2.5",), "text_encoder_2": ("byt5",), "vae": ("vae_hunyuan_image",)
+    },
+    "anima": {"text_encoder": ("qwen3",), "vae": ("vae_qwen",)},
+}  # fmt: skip
+"""Architecture → field of `[model]` → the kinds of `engine.plan.part_names` that belong there."""
+
+_CONFIG_KINDS = {
+    "gemma2": ("gemma", "a Gemma text encoder"),
+    "gemma3": ("gemma3", "a Gemma 3 text encoder"),
+    "gemma3_text": ("gemma3", "a Gemma 3 text encoder"),
+    "qwen3": ("qwen3", "a Qwen3 text encoder"),
+    "qwen2": ("qwen2.5", "a Qwen2.5 text encoder"),
+    "qwen2_5_vl": ("qwen2.5", "a Qwen2.5 text encoder"),
+    "qwen2_5_vl_text": ("qwen2.5", "a Qwen2.5 text encoder"),
+    "AutoencoderKLQwenImage": ("vae_qwen", "a VAE of Qwen-Image, as Anima has it"),
+    "AutoencoderKLHunyuanImage": ("vae_hunyuan_image", "a VAE of HunyuanImage-2.1"),
+}
+"""What a folder's config calls its model → its kind, and words for it."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a field's file or folder is: one of the known parts, or something else in words."""
+
+    kind: PartKind | None = None
+    instead: str = ""
+
+
+def part_problems(model: Model, facts: ModelFacts | None = None) -> Iterator[Problem]:
+    """Yield what is wrong with the files that a job names beside its base model.
+
+    A file that cannot be told is passed over: its loader says more when it reads it.
+
+    Args:
+        model: the job's `[model]`.
+        facts: of the base model, to compare widths with; None if it was not looked at.
+    """
+    for field, kinds in SLOTS[model.architecture].items():
+        named = getattr(model, field)
+        if isinstance(named, str) and named.strip():
+            words = _wrong(model.architecture, field, kinds, named.strip(), facts)
+            if words:
+                yield Problem(f"model.{field}", words)
+
+
+def _wrong(
+    architecture: str, field: str, kinds: tuple[str, ...], named: str, facts: ModelFacts | None
+) -> str:
+    path = Path(named).expanduser()
+    if not path.exists():
+        if is_hub_id(named):
+            path = hub_folder(named) or path
+        else:
+            return f"There is no file or folder {named}. Choose it again."
+    try:
+        found = _in_folder(path, field) if path.is_dir() else _in_file(path)
+    except FileProblem as problem:
+        return str(problem)
+    wanted = option_at(f"model.{field}").label(architecture)
+    if found.instead or (found.kind is not None and found.kind.id not in kinds):
+        instead = found.kind.words if found.kind is not None else found.instead
+        return (
+            f"{path.name} is {instead}, and {wanted} is wanted here. {_mend(architecture, field)}"
+        )
+    width = getattr(facts.shape, "context_width", None) if facts and kinds == ("t5",) else None
+    if width and found.kind is not None and found.kind.width not in (0, width):
+        return (
+            f"The T5 in {path.name} gives {found.kind.width} numbers for a token; the picture "
+            f"model takes {width}. {_mend(architecture, field)}"
+        )
+    return ""
+
+
+def _mend(architecture: str, field: str) -> str:
+    """Which file belongs there, by the name it usually has."""
+    for part in PARTS.get(architecture, ()):
+        if part.field == field:
+            return f"Choose {part.words}."
+    return f"Choose a VAE made for {ARCHITECTURES[architecture].label}."
+
+
+def _in_file(path: Path) -> _Found:
+    if path.suffix.lower() in PICKLES:
+        return _of_shapes(read_pickle_names(path).shapes)
+    header = read_header(path)
+    return _of_shapes({name: info.shape for name, info in header.entries.items()})
+
+
+def _of_shapes(shapes: Shapes) -> _Found:
+    kind = part_kind(shapes)
+    if kind is not None:
+        return _Found(kind)
+    verdict = verdict_of(shapes)
+    if verdict.architecture is not None:
+        return _Found(instead=f"a picture model ({LABELS[verdict.architecture]})")
+    if verdict.is_adapter:
+        return _Found(instead="an adapter (LoRA)")
+    return _Found()
+
+
+def _in_folder(folder: Path, field: str) -> _Found:
+    """A part's own folder, or a model's folder that has one of that name."""
+    inner = folder / field
+    path = (inner if inner.is_dir() else folder) / "config.json"
+    try:
+        config: Any = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return _Found()
+    except (OSError, ValueError):
+        raise FileProblem(f"{path} cannot be read. Copy the folder again.") from None
+    return _Found(_of_config(config)) if isinstance(config, dict) else _Found()
+
+
+def _of_config(config: dict[str, Any]) -> PartKind | None:
+    sort = str(config.get("model_type") or config.get("_class_name") or "")
+    if sort in _CONFIG_KINDS:
+        kind, words = _CONFIG_KINDS[sort]
+        return PartKind(kind, words, f"its config says {sort}")
+    if sort in ("clip", "clip_text_model"):
+        return clip_by_width(int(config.get("text_config", config).get("hidden_size", 0)))
+    if sort in ("t5", "umt5", "mt5"):
+        return t5_by_table(int(config.get("vocab_size", 0)), int(config.get("d_model", 0)))
+    if sort == "AutoencoderKL":
+        return vae_by_channels(int(config.get("latent_channels", 4)))
+    return None
