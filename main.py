@@ -44,6 +44,10 @@ COMMANDS = {
     "convert": Command(
         "engine", "engine.commands.tools:main_convert", "write a LoRA file for another program"
     ),
+    "import": Command(
+        "window", "engine.commands.import_settings:main", "take over another trainer's settings"
+    ),
+    "export": Command("window", "engine.commands.export:main", "write a job for another trainer"),
     "doctor": Command("", "engine.commands.doctor:main", "say what is missing, and its mend"),
     "bench": Command("engine", "engine.commands.bench:main", "measure speed and memory"),
     "test": Command("dev", "engine.commands.test:main", "run the linters and the tests"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -194,8 +195,6 @@ def _network(draft: Draft, given: Given) -> None:
 
 def _layers(draft: Draft, given: Given) -> None:
     """Filters of layers by parts of their names."""
-    import re
-
     more = given.value(draft, "network.network_kwargs")
     if more is None:
         return
@@ -399,7 +398,9 @@ def _previews(draft: Draft, given: Given) -> None:
 
 
 def _preview(each: Any) -> Any:
-    """A preview's table with sd-scripts' names."""
+    """A preview's table with sd-scripts' names; in lines, --m is the adapter's weight."""
+    if isinstance(each, str):
+        return re.sub(r"\s--m\s", " --weight ", each)
     if not isinstance(each, Mapping):
         return each
     renamed = {"neg": "negative_prompt", "guidance_scale": "scale"}

@@ -145,7 +145,7 @@ def _dataset_config(draft: Draft, given: Given) -> Mapping[str, Any] | None:
     tree = _tree_of(draft, "dataset_config", named)
     if not isinstance(tree, Mapping):
         return None
-    draft.add("dataset_config", named, "taken", "dataset.folders", why="read, its folders follow")
+    draft.add("dataset_config", named, "taken", why="read, its folders follow")
     return tree
 
 

@@ -98,7 +98,9 @@ def read_buckets(draft: Draft, given: Given) -> None:
                       ("max_bucket_reso", "dataset.bucket_max"),
                       ("bucket_reso_steps", "dataset.bucket_step")):  # fmt: skip
         value = given.value(draft, key)
-        if value is not None:
+        if value is not None and key == "bucket_reso_steps" and _below_8(value):
+            draft.take(key, value, path, 8, "the VAE's own step is the least")
+        elif value is not None:
             draft.take(key, value, path)
         elif key == "max_bucket_reso" and on and enlarging:
             draft.default(key, path, _DEFAULT_LONGEST)
@@ -109,3 +111,10 @@ def read_buckets(draft: Draft, given: Given) -> None:
     if scaled is not None:
         ours = _FILTERS.get(str(scaled).lower(), scaled)
         draft.take("resize_interpolation", scaled, "dataset.resize_filter", ours)
+
+
+def _below_8(value: Any) -> bool:
+    try:
+        return 0 < whole(value) < 8
+    except Misfit:
+        return False
