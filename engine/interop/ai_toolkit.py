@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from engine.interop.ai_toolkit_datasets import read_datasets
+from engine.interop.ai_toolkit_objective import read_objective
+from engine.interop.ai_toolkit_samples import read_samples
 from engine.interop.draft import FOLDER, Draft
 from engine.interop.given import Given
-from engine.interop.option_map import table_of
 from engine.interop.optimizers import put_arguments, put_optimizer, put_rates, put_schedule
-from engine.interop.previews import put_prompts, put_sampler
+from engine.interop.option_map import table_of
 from engine.interop.reading import ImportProblem
 from engine.interop.report import Imported
 from engine.interop.values import Misfit, flag, is_nothing, items, number
-from engine.schema.architectures import ARCHITECTURES, FLOW, UNET
+from engine.schema.architectures import ARCHITECTURES
 
 PEER = "ai-toolkit"
 _TRAINERS = ("sd_trainer", "diffusion_trainer", "ui_trainer")
@@ -33,11 +34,6 @@ _DTYPES = {
 }  # fmt: skip
 _QUANTIZED = {"qfloat8": "fp8_scaled", "float8": "fp8_scaled", "qint8": "int8", "int8": "int8",
               "uint4": "nf4", "qint4": "nf4", "uint8": "int8"}  # fmt: skip
-_LEVELS = {
-    "sigmoid": "sigmoid", "linear": "uniform", "uniform": "uniform", "shift": "flux_shift",
-    "flux_shift": "flux_shift", "lumina2_shift": "nextdit_shift", "weighted": "uniform",
-}  # fmt: skip
-_LOSSES = {"mse": "l2", "mae": "l1", "l2": "l2", "l1": "l1"}
 _PLAIN = (
     ("network.dropout", "network.dropout"), ("network.pretrained_lora_path", "network.start_from"),
     ("save.save_every", "output.every_steps"), ("save.max_step_saves_to_keep", "output.keep_last"),
@@ -57,7 +53,8 @@ _DEFAULTS = (
     ("network.linear", "network.rank", 4), ("network.linear_alpha", "network.alpha", 1.0),
     ("train.lr", "optimizer.learning_rate", 1e-6), ("train.steps", "training.steps", 1000),
     ("train.dtype", "training.precision", "fp32"), ("save.dtype", "output.precision", "fp16"),
-    ("save.save_every", "output.every_steps", 1000), ("save.save_every", "output.every_epochs", None),
+    ("save.save_every", "output.every_steps", 1000),
+    ("save.save_every", "output.every_epochs", None),
     ("train.train_text_encoder", "network.train", "denoiser"),
     ("train.gradient_checkpointing", "training.gradient_checkpointing", True),
     ("sample.sample_every", "samples.every_steps", 100),
@@ -98,9 +95,9 @@ def import_config(tree: Mapping[str, Any], folder: Path | None = None) -> Import
     _network(draft, given)
     _model(draft, given)
     _train(draft, given)
-    _noise(draft, given)
+    read_objective(draft, given)
     read_datasets(draft, process.get("datasets"))
-    _previews(draft, given)
+    read_samples(draft, given)
     _logs(draft, given)
     for key, path, value in _DEFAULTS:
         if not draft.has(path):
@@ -150,7 +147,9 @@ def _architecture(draft: Draft, given: Given) -> None:
     if named is not None:
         name = str(named).lower().partition(":")[0]
         if name not in _ARCHITECTURES:
-            raise ImportProblem(f"Graft does not train the model '{str(named)[:40]}' of ai-toolkit.")
+            raise ImportProblem(
+                f"Graft does not train the model '{str(named)[:40]}' of ai-toolkit."
+            )
         draft.data["model"] = {"architecture": _ARCHITECTURES[name]}
         draft.add("model.arch", named, "changed", "model.architecture", _ARCHITECTURES[name])
     for key, ours in _SWITCHES.items():
@@ -173,9 +172,11 @@ def _network(draft: Draft, given: Given) -> None:
         draft.take("network.type", kind, "network.dora_wd", True)
     elif kind is not None:
         draft.refuse("network.type", kind, "Graft trains LoRA and DoRA; it is LoRA here")
-    for keys, path in ((("linear", "rank"), "network.rank"),
-                       (("linear_alpha", "alpha"), "network.alpha"),
-                       (("conv",), "network.conv_dim")):  # fmt: skip
+    for keys, path in (
+        (("linear", "rank"), "network.rank"),
+        (("linear_alpha", "alpha"), "network.alpha"),
+        (("conv",), "network.conv_dim"),
+    ):
         for key in keys:
             value = given.value(draft, f"network.{key}")
             if value is None:
@@ -221,8 +222,10 @@ def _model(draft: Draft, given: Given) -> None:
     lora = given.value(draft, "model.lora_path")
     if lora is not None:
         draft.take("model.lora_path", lora, "model.merge", [{"file": str(lora), "weight": 1.0}])
-    for switch, kind, path in (("quantize", "qtype", "model.weights"),
-                               ("quantize_te", "qtype_te", "model.text_encoder_weights")):  # fmt: skip
+    for switch, kind, path in (
+        ("quantize", "qtype", "model.weights"),
+        ("quantize_te", "qtype_te", "model.text_encoder_weights"),
+    ):
         named = given.value(draft, f"model.{kind}")
         if not given.switch(draft, f"model.{switch}"):
             if named is not None:
@@ -245,8 +248,13 @@ def _model(draft: Draft, given: Given) -> None:
             count = round(blocks * (1.0 if share is None else number(share)))
         except Misfit:
             count = blocks
-        draft.take("model.layer_offloading", True, "training.blocks_to_swap",
-                   max(1, min(count, blocks - 2)), "a number of blocks")  # fmt: skip
+        draft.take(
+            "model.layer_offloading",
+            True,
+            "training.blocks_to_swap",
+            max(1, min(count, blocks - 2)),
+            "a number of blocks",
+        )
     elif share is not None:
         draft.unset("model.layer_offloading_transformer_percent", share)
 
@@ -318,108 +326,25 @@ def _on(value: Any, usual: bool) -> bool:
         return usual
 
 
-def _noise(draft: Draft, given: Given) -> None:
-    flow = draft.architecture in FLOW
-    scheduler = given.value(draft, "train.noise_scheduler")
-    if scheduler is not None:
-        fits = ("flow" in str(scheduler).lower()) == flow
-        draft.add("train.noise_scheduler", scheduler, "taken" if fits else "refused",
-                  why="it is the model's own" if fits else "this model has another")  # fmt: skip
-    kind = given.value(draft, "train.timestep_type")
-    if given.switch(draft, "train.linear_timesteps"):
-        draft.take("train.linear_timesteps", True, "objective.timestep_sampling", "uniform")
-    elif kind is not None and flow:
-        ours = _LEVELS.get(str(kind), "")
-        if not ours:
-            draft.refuse("train.timestep_type", kind, "Graft has no such sampling")
-        else:
-            near = "the nearest one" if str(kind) == "weighted" else ""
-            draft.take("train.timestep_type", kind, "objective.timestep_sampling", ours, near)
-    elif kind is not None:
-        draft.drop("train.timestep_type", kind, "it is for flow models")
-    for key, path, end in (("min_denoising_steps", "objective.timestep_min", (0,)),
-                           ("max_denoising_steps", "objective.timestep_max", (999, 1000))):  # fmt: skip
-        value = given.value(draft, f"train.{key}")
-        if value is not None and value in end:
-            draft.unset(f"train.{key}", value)
-        elif value is not None:
-            draft.take(f"train.{key}", value, path)
-    for key, path in (("min_snr_gamma", "objective.min_snr_gamma"),
-                      ("snr_gamma", "objective.min_snr_gamma"),
-                      ("noise_offset", "objective.noise_offset")):  # fmt: skip
-        value = given.value(draft, f"train.{key}")
-        if value in (0, 0.0):
-            draft.unset(f"train.{key}", value)
-        elif value is not None:
-            draft.take(f"train.{key}", value, path)
-    loss = given.value(draft, "train.loss_type")
-    if loss is not None:
-        if str(loss) in _LOSSES:
-            draft.take("train.loss_type", loss, "objective.loss", _LOSSES[str(loss)])
-        else:
-            draft.refuse("train.loss_type", loss, "Graft has l2, l1, huber and smooth_l1; it is l2")
-    bias = given.value(draft, "train.content_or_style")
-    if bias is not None and bias != "balanced":
-        draft.drop("train.content_or_style", bias, "Lowest and Highest timestep come nearest")
-    elif bias is not None:
-        draft.unset("train.content_or_style", bias)
-
-
-def _previews(draft: Draft, given: Given) -> None:
-    if given.switch(draft, "train.disable_sampling"):
-        draft.take("train.disable_sampling", True, "samples.enabled", False, "turned round")
-    if given.switch(draft, "train.skip_first_sample"):
-        draft.take("train.skip_first_sample", True, "samples.at_start", False, "turned round")
-    guidance = given.value(draft, "sample.guidance_scale")
-    if guidance is not None and draft.architecture == "flux":
-        draft.take("sample.guidance_scale", guidance, "samples.guidance", guidance,
-                   "the number told to FLUX.1-dev")  # fmt: skip
-    elif guidance is not None:
-        draft.take("sample.guidance_scale", guidance, "samples.cfg")
-    sampler = given.value(draft, "sample.sampler")
-    if sampler is not None and draft.architecture in UNET:
-        put_sampler(draft, "sample.sampler", sampler)
-    elif sampler is not None:
-        draft.add("sample.sampler", sampler, "taken", why="it is the model's own")
-    start = given.pop("sample.sample_start_step")
-    if start:
-        draft.drop("sample.sample_start_step", start, "previews begin with the first that is due")
-    elif start is not None:
-        draft.unset("sample.sample_start_step", start)
-    found: list[Any] = []
-    for key in ("prompts", "samples"):
-        held = given.value(draft, f"sample.{key}")
-        if isinstance(held, list):
-            found += [_preview(each) for each in held]
-        elif held is not None:
-            draft.refuse(f"sample.{key}", held, "it is no list")
-    if found:
-        put_prompts(draft, "sample.prompts", found, found)
-
-
-def _preview(each: Any) -> Any:
-    """A preview's table with sd-scripts' names; in lines, --m is the adapter's weight."""
-    if isinstance(each, str):
-        return re.sub(r"\s--m\s", " --weight ", each)
-    if not isinstance(each, Mapping):
-        return each
-    renamed = {"neg": "negative_prompt", "guidance_scale": "scale"}
-    return {renamed.get(str(k), str(k)): v for k, v in each.items() if not is_nothing(v)}
-
-
 def _logs(draft: Draft, given: Given) -> None:
     if given.switch(draft, "logging.use_wandb"):
         draft.take("logging.use_wandb", True, "output.trackers", ["wandb"])
     kind = given.value(draft, "save.save_format")
     if kind is not None:
-        draft.drop("save.save_format", kind, "files have sd-scripts' names; python main.py convert "
-                   "writes the others")  # fmt: skip
+        draft.drop(
+            "save.save_format",
+            kind,
+            "files have sd-scripts' names; python main.py convert writes the others",
+        )
     device = given.value(draft, "process.device")
     if device is not None:
         draft.take("process.device", device, "launch.device")
     if given.switch(draft, "train.bypass_guidance_embedding"):
-        draft.drop("train.bypass_guidance_embedding", True, "Guidance while training is 1 here, "
-                   "which comes nearest")  # fmt: skip
+        draft.drop(
+            "train.bypass_guidance_embedding",
+            True,
+            "Guidance while training is 1 here, which comes nearest",
+        )
 
 
 def _rest(draft: Draft, given: Given) -> None:
@@ -436,6 +361,3 @@ def _rest(draft: Draft, given: Given) -> None:
             draft.take(key, value, row.path)
         else:
             draft.drop(key, value, row.note or "Graft has no such setting")
-
-
-

@@ -26,7 +26,8 @@ _KEPT = (
 )
 _WIDE = {"bucket_tolerance": "dataset.bucket_step", "buckets": "dataset.buckets",
          "num_workers": "training.workers", "batch_size": "training.batch_size",
-         "mask_min_value": "objective.mask_floor", "trigger_word": "dataset.trigger_word"}  # fmt: skip
+         "mask_min_value": "objective.mask_floor",
+         "trigger_word": "dataset.trigger_word"}  # fmt: skip
 
 
 def read_datasets(draft: Draft, datasets: Any) -> None:
@@ -81,9 +82,7 @@ def _folder(draft: Draft, given: Given, place: str) -> dict[str, Any]:
     return own
 
 
-def _sizes(
-    draft: Draft, given: Given, place: str, sizes: list[tuple[str, Any, list[str]]]
-) -> None:
+def _sizes(draft: Draft, given: Given, place: str, sizes: list[tuple[str, Any, list[str]]]) -> None:
     value = given.pop("resolution")
     if value is None:
         sizes.append((f"{place}resolution", None, ["512"]))

@@ -37,7 +37,9 @@ def split_command(text: str) -> Command:
         raise ImportProblem("This is no command: it is longer than 2 MB.")
     windows = bool(_WINDOWS.search(text))
     text = _CONTINUED.sub(" ", text.replace("\r\n", "\n"))
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith(("#", "::", "REM "))]
+    lines = [
+        line for line in text.splitlines() if not line.lstrip().startswith(("#", "::", "REM "))
+    ]
     words = _words("\n".join(lines), windows)
     if len(words) > _MOST_WORDS:
         raise ImportProblem("This is no command: it has too many words.")

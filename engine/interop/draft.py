@@ -34,6 +34,7 @@ class Draft:
         self.notes: list[str] = []
         self.spelling: dict[str, str] = {}  # a name → how this peer spells it in its file
         self.originals: dict[str, Any] = {}  # a name → its value as it stands in the file
+        self.partial = False  # other settings stand elsewhere: no defaults are written out
         self.cut = ""  # a beginning of places that the file does not have
         self.for_folders: dict[str, Any] = {}  # key of a folder's field → value for all
         self.folders: list[dict[str, Any]] = []
@@ -104,7 +105,7 @@ class Draft:
     def default(self, key: str, path: str, new: Any, why: str = "") -> None:
         """Write out a value that the other trainer takes when nothing is said."""
         option = options().get(path)
-        if option is None or not option.applies(self.architecture):
+        if option is None or self.partial or not option.applies(self.architecture):
             return
         held = fit(path, new)
         if path.startswith(FOLDER):
@@ -186,10 +187,11 @@ def same(old: Any, new: Any) -> bool:
         return str(old).lower() == str(new).lower()
     if isinstance(old, list | tuple) and isinstance(new, list | tuple):
         return len(old) == len(new) and all(map(same, old, new))
-    try:
-        return float(old) == float(new)
-    except (TypeError, ValueError, OverflowError):
-        pass
+    if isinstance(old, int | float | str) and isinstance(new, int | float | str):
+        try:
+            return float(old) == float(new)
+        except (ValueError, OverflowError):
+            return str(old) == str(new)
     if isinstance(new, list):
         return [w.strip() for w in str(old).strip("[]() ").split(",")] == [str(n) for n in new]
     return str(old) == str(new)

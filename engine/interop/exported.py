@@ -25,7 +25,10 @@ class Exported:
         if not self.lacks:
             return "Everything in the job has a counterpart there."
         return "\n".join(
-            [f"Not taken along ({len(self.lacks)})", *(f"  {path}: {why}" for path, why in self.lacks)]
+            [
+                f"Not taken along ({len(self.lacks)})",
+                *(f"  {path}: {why}" for path, why in self.lacks),
+            ]
         )
 
 

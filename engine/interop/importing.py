@@ -72,7 +72,9 @@ def import_text(text: str, name: str = "", folder: Path | None = None) -> Import
 def looks_like_command(text: str) -> bool:
     """Whether a text is a command line and no file of settings."""
     first = next((line for line in text.splitlines() if line.strip()), "").lstrip()
-    return bool(_COMMAND.search(text)) and first[:1] not in ("{", "[") and not _ASSIGNMENT.match(first)
+    return (
+        bool(_COMMAND.search(text)) and first[:1] not in ("{", "[") and not _ASSIGNMENT.match(first)
+    )
 
 
 def import_tree(tree: Mapping[str, Any], folder: Path | None = None) -> Imported:
@@ -81,8 +83,10 @@ def import_tree(tree: Mapping[str, Any], folder: Path | None = None) -> Imported
     Raises:
         ImportProblem: they are nobody's, or a job of our own.
     """
-    if "schema" in tree or "preset" in tree and isinstance(tree["preset"], Mapping):
-        raise ImportProblem("This is a job or a preset of Graft: open it, there is nothing to import.")
+    if "schema" in tree or ("preset" in tree and isinstance(tree["preset"], Mapping)):
+        raise ImportProblem(
+            "This is a job or a preset of Graft: open it, there is nothing to import."
+        )
     if ai_toolkit.is_config(tree):
         return ai_toolkit.import_config(tree, folder)
     if onetrainer.is_config(tree):

@@ -33,7 +33,8 @@ _MODELS = (
 _RENAMED = {
     "max_resolution": "resolution", "optimizer": "optimizer_type", "use_wandb": "log_with",
     "lora_network_weights": "network_weights", "conv_dims": "conv_block_dims",
-    "conv_alphas": "conv_block_alphas", "learning_rate_te": "text_encoder_lr", "use_cp": "use_tucker",
+    "conv_alphas": "conv_block_alphas", "learning_rate_te": "text_encoder_lr",
+    "use_cp": "use_tucker",
     "compile": "torch_compile", "compile_backend": "dynamo_backend", "LyCORIS_preset": "preset",
     "constrain": "constraint",
 }  # fmt: skip
@@ -50,7 +51,8 @@ _NETWORK = (
     "loraplus_text_encoder_lr_ratio", "img_attn_dim", "txt_attn_dim", "img_mlp_dim", "txt_mlp_dim",
     "img_mod_dim", "txt_mod_dim", "single_dim", "single_mod_dim", "in_dims", "train_blocks",
     "train_double_block_indices", "train_single_block_indices", "train_t5xxl", "split_qkv",
-    "ggpo_sigma", "ggpo_beta", "unit", "use_tucker", "use_scalar", "dora_wd", "train_norm", "preset",
+    "ggpo_sigma", "ggpo_beta", "unit", "use_tucker", "use_scalar", "dora_wd", "train_norm",
+    "preset",
     "rank_dropout_scale", "bypass_mode", "constraint", "rescaled", "factor", "decompose_both",
 )  # fmt: skip
 _ONLY_LYCORIS = ("use_tucker", "use_scalar", "dora_wd", "train_norm", "preset",
@@ -197,8 +199,13 @@ def _learning(draft: Draft, left: dict[str, Any]) -> dict[str, Any]:
             if is_zero(value, True):
                 draft.unset(key, value)
             else:
-                draft.take(key, value, "training.stop_text_encoder_after", f"{value}%",
-                           "percent of the run; sd-scripts took no notice of it")  # fmt: skip
+                draft.take(
+                    key,
+                    value,
+                    "training.stop_text_encoder_after",
+                    f"{value}%",
+                    "percent of the run; sd-scripts took no notice of it",
+                )
     return found
 
 
@@ -218,9 +225,10 @@ def _named(
     """Everything that is an sd-scripts option under this or another name; the rest is told."""
     known, own = table_of("sd-scripts"), table_of(PEER)
     kind = left.pop("noise_offset_type", None)
-    dropped = {"Original": ("multires_noise_iterations", "multires_noise_discount"),
-               "Multires": ("noise_offset", "adaptive_noise_scale", "noise_offset_random_strength"),
-               }.get(str(kind), ())  # fmt: skip
+    dropped = {
+        "Original": ("multires_noise_iterations", "multires_noise_discount"),
+        "Multires": ("noise_offset", "adaptive_noise_scale", "noise_offset_random_strength"),
+    }.get(str(kind), ())
     if kind is not None:
         draft.add("noise_offset_type", kind, "taken", why="the options of that kind count")
     for key in list(left):
@@ -282,8 +290,10 @@ def _says_nothing(draft: Draft, name: str, value: Any) -> bool:
     """0 in most fields; and a field of another model's panel."""
     if is_zero(value):
         if name in _DROPPED_AT_ZERO:
-            draft.note(f"{name} is 0 in the preset and taken so; kohya_ss itself would have left "
-                       "it out, and sd-scripts' default would have counted.")  # fmt: skip
+            draft.note(
+                f"{name} is 0 in the preset and taken so; kohya_ss itself would have left "
+                "it out, and sd-scripts' default would have counted."
+            )
         if name not in _ZERO_COUNTS:
             return True
     return False
@@ -322,13 +332,16 @@ def _network(draft: Draft, left: dict[str, Any], values: dict[str, Any]) -> dict
         value = left.pop(older)
         empty = is_nothing(value) or value is False or (is_zero(value) and key not in _ZERO_COUNTS)
         of_another = (
-            (key in ("conv_dim", "conv_alpha") and kind not in ("Kohya LoCon", "Kohya DyLoRA")
-             and not lycoris)
+            (
+                key in ("conv_dim", "conv_alpha")
+                and kind not in ("Kohya LoCon", "Kohya DyLoRA")
+                and not lycoris
+            )
             or (key == "unit" and "DyLoRA" not in str(kind))
             or (key in _ONLY_LYCORIS and not lycoris)
             or (key.startswith("ggpo") and not is_on(ggpo))
             or _not_of_model(draft, values, key)
-        )  # fmt: skip
+        )
         if empty or of_another:
             draft.unset(older, value)
             continue

@@ -69,9 +69,12 @@ def import_file(tree: Mapping[str, Any], folder: Path | None = None) -> Imported
 
 
 def _group(
-    draft: Draft, group: str, content: Mapping[str, Any], values: dict[str, Any],
+    draft: Draft,
+    group: str,
+    content: Mapping[str, Any],
+    values: dict[str, Any],
     general: dict[str, Any],
-) -> None:  # fmt: skip
+) -> None:
     for part, held in content.items():
         if not isinstance(held, Mapping) or part not in ("args", "dataset_args"):
             draft.drop(f"{group}.{part}", held, "it is no part of a group that Graft knows")
@@ -96,9 +99,7 @@ def _group(
                 values[str(key)] = value
 
 
-def _put(
-    draft: Draft, values: dict[str, Any], key: str, new: Any, place: str, value: Any
-) -> None:
+def _put(draft: Draft, values: dict[str, Any], key: str, new: Any, place: str, value: Any) -> None:
     if value in (False, 0, None):
         draft.unset(place, value)
     else:

@@ -15,8 +15,8 @@ from engine.interop.given import Given
 from engine.interop.onetrainer_concepts import listed, read_concepts, read_samples
 from engine.interop.onetrainer_objective import read_objective
 from engine.interop.onetrainer_parts import read_layers, read_parts
-from engine.interop.option_map import table_of
 from engine.interop.optimizers import put_arguments, put_optimizer, put_schedule
+from engine.interop.option_map import table_of
 from engine.interop.reading import ImportProblem
 from engine.interop.report import Imported
 from engine.interop.values import Misfit, is_nothing, number, whole
@@ -54,15 +54,18 @@ _DEFAULTS = (
     ("latent_caching", "dataset.cache_latents", "disk"),
     ("latent_caching", "dataset.cache_text", "off"),
     ("unet.gradient_checkpointing", "training.gradient_checkpointing", True),
-    ("save_every", "output.every_epochs", None), ("validation", "training.validate_every_epochs", None),
+    ("save_every", "output.every_epochs", None),
+    ("validation", "training.validate_every_epochs", None),
     ("learning_rate_warmup_steps", "optimizer.warmup", 200),
 )  # fmt: skip
 
 
 def is_config(tree: Mapping[str, Any]) -> bool:
     """Whether a JSON object is a preset or a configuration of OneTrainer."""
-    return "training_method" in tree or "output_model_destination" in tree or (
-        "base_model_name" in tree and "model_type" in tree
+    return (
+        "training_method" in tree
+        or "output_model_destination" in tree
+        or ("base_model_name" in tree and "model_type" in tree)
     )
 
 
@@ -119,8 +122,9 @@ def _kind(draft: Draft, given: Given) -> None:
         raise ImportProblem(f"Graft does not train the model type {name[:60]} of OneTrainer.")
     method = str(given.pop("training_method") or "FINE_TUNE").rpartition(".")[2]
     draft.data["model"] = {"architecture": _MODELS[name]}
-    draft.add("model_type", named, "changed" if named else "default", "model.architecture",
-              _MODELS[name])  # fmt: skip
+    draft.add(
+        "model_type", named, "changed" if named else "default", "model.architecture", _MODELS[name]
+    )
     if method == "LORA":
         draft.add("training_method", method, "taken", "network.kind", "lora")
     else:
@@ -134,9 +138,12 @@ def _kind(draft: Draft, given: Given) -> None:
 
 def _numbers(draft: Draft, given: Given) -> None:
     """Number formats, sizes, and what is kept."""
-    for key, path in (("train_dtype", "training.precision"), ("output_dtype", "output.precision"),
-                      ("lora_weight_dtype", "training.adapter_precision"),
-                      ("vae.weight_dtype", "model.vae_precision")):  # fmt: skip
+    for key, path in (
+        ("train_dtype", "training.precision"),
+        ("output_dtype", "output.precision"),
+        ("lora_weight_dtype", "training.adapter_precision"),
+        ("vae.weight_dtype", "model.vae_precision"),
+    ):
         value = given.value(draft, key)
         if value is not None:
             name = str(value).rpartition(".")[2]
@@ -166,8 +173,13 @@ def _numbers(draft: Draft, given: Given) -> None:
     attention = given.value(draft, "attention_mechanism")
     if attention is not None:
         flash = "FLASH" in str(attention).upper()
-        draft.take("attention_mechanism", attention, "model.attention",
-                   "flash" if flash else "auto", "" if flash else "PyTorch chooses the kernel")  # fmt: skip
+        draft.take(
+            "attention_mechanism",
+            attention,
+            "model.attention",
+            "flash" if flash else "auto",
+            "" if flash else "PyTorch chooses the kernel",
+        )
     cards = given.value(draft, "device_indexes")
     if given.switch(draft, "multi_gpu"):
         count = len([c for c in str(cards or "").split(",") if c.strip()])
@@ -192,8 +204,18 @@ def _optimizer(draft: Draft, given: Given, passes: int) -> None:
         draft.add("optimizer.beta1, optimizer.beta2", betas, "taken", "optimizer.args.betas", betas)
     elif any(beta is not None for beta in betas):
         draft.drop("optimizer.beta1, optimizer.beta2", betas, "one alone says nothing")
-    for key in ("weight_decay", "eps", "d0", "d_coef", "momentum", "decouple", "growth_rate",
-                "safeguard_warmup", "use_bias_correction", "slice_p"):  # fmt: skip
+    for key in (
+        "weight_decay",
+        "eps",
+        "d0",
+        "d_coef",
+        "momentum",
+        "decouple",
+        "growth_rate",
+        "safeguard_warmup",
+        "use_bias_correction",
+        "slice_p",
+    ):
         if key in known:
             value = given.value(draft, known[key])
             if value is False or value is None:
@@ -209,8 +231,13 @@ def _optimizer(draft: Draft, given: Given, passes: int) -> None:
         if kind == "CUSTOM":
             draft.refuse("learning_rate_scheduler", schedule, "it would load foreign code by name")
         elif kind == "COSINE_WITH_RESTARTS":
-            draft.take("learning_rate_scheduler", schedule, "optimizer.schedule",
-                       "cosine_with_restarts", "a smooth wave there, sudden restarts here")  # fmt: skip
+            draft.take(
+                "learning_rate_scheduler",
+                schedule,
+                "optimizer.schedule",
+                "cosine_with_restarts",
+                "a smooth wave there, sudden restarts here",
+            )
         else:
             put_schedule(draft, "learning_rate_scheduler", kind)
     floor = given.value(draft, "learning_rate_min_factor")
@@ -218,8 +245,13 @@ def _optimizer(draft: Draft, given: Given, passes: int) -> None:
     if floor is not None and str(floor) not in ("0", "0.0"):
         if chosen in ("cosine", "cosine_with_min_lr"):
             draft.take("learning_rate_min_factor", floor, "optimizer.min_lr_ratio")
-            draft.take("learning_rate_min_factor", floor, "optimizer.schedule",
-                       "cosine_with_min_lr", "the cosine that ends above 0")  # fmt: skip
+            draft.take(
+                "learning_rate_min_factor",
+                floor,
+                "optimizer.schedule",
+                "cosine_with_min_lr",
+                "the cosine that ends above 0",
+            )
         else:
             draft.drop("learning_rate_min_factor", floor, f"the schedule {chosen} ends at 0 here")
     elif floor is not None:
@@ -249,8 +281,12 @@ def _rate(draft: Draft, given: Given, passes: int) -> None:
             draft.drop("learning_rate_scaler", scaler, "there is no learning rate to scale")
         return
     batch = int(draft.data.get("training", {}).get("batch_size", 1))
-    by = {"BATCH": batch, "ACCUMULATION": passes, "GLOBAL": batch * passes,
-          "BOTH": batch * passes}.get(scaler, 1)  # fmt: skip
+    by = {
+        "BATCH": batch,
+        "ACCUMULATION": passes,
+        "GLOBAL": batch * passes,
+        "BOTH": batch * passes,
+    }.get(scaler, 1)
     try:
         scaled = number(rate) * by**0.5
     except Misfit as misfit:
@@ -273,8 +309,11 @@ def _output(draft: Draft, given: Given, passes: int) -> None:
         draft.take("workspace_dir", folder, "output.directory")
     kind = given.value(draft, "output_model_format")
     if kind is not None:
-        draft.drop("output_model_format", kind, "files have sd-scripts' names; python main.py "
-                   "convert writes the others")  # fmt: skip
+        draft.drop(
+            "output_model_format",
+            kind,
+            "files have sd-scripts' names; python main.py convert writes the others",
+        )
     for key, unit, epochs, steps in (
         ("save_every", "save_every_unit", "output.every_epochs", "output.every_steps"),
         ("sample_after", "sample_after_unit", "samples.every_epochs", "samples.every_steps"),
@@ -283,7 +322,9 @@ def _output(draft: Draft, given: Given, passes: int) -> None:
     if given.switch(draft, "validation"):
         after, unit = given.value(draft, "validate_after"), given.pop("validate_after_unit")
         kind = str(unit or "EPOCH").rpartition(".")[2]
-        path = "training.validate_every_epochs" if kind == "EPOCH" else "training.validate_every_steps"
+        path = (
+            "training.validate_every_epochs" if kind == "EPOCH" else "training.validate_every_steps"
+        )
         draft.take("validation", True, path, 1 if after is None else after)
     if given.switch(draft, "rolling_backup"):
         count = given.value(draft, "rolling_backup_count")

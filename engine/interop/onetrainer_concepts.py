@@ -41,8 +41,11 @@ def read_concepts(draft: Draft, given: Given, concepts: list[Any]) -> None:
     """Put a folder into the draft for each concept."""
     named = given.pop("concept_file_name")
     if named is not None and not concepts and not is_nothing(named):
-        draft.refuse("concept_file_name", named, "there is no such file on this machine; add the "
-                     "folders of pictures yourself")  # fmt: skip
+        draft.refuse(
+            "concept_file_name",
+            named,
+            "there is no such file on this machine; add the folders of pictures yourself",
+        )
     kept = draft.data.get("dataset", {}).get("cache_latents", "disk") != "off"
     variations = 1
     for i, concept in enumerate(concepts):
@@ -54,8 +57,11 @@ def read_concepts(draft: Draft, given: Given, concepts: list[Any]) -> None:
         if draft.data.get("dataset", {}).get("cache_text", "off") != "off":
             draft.take("concepts[].text_variations", variations, "dataset.text_variations")
         else:
-            draft.drop("concepts[].text_variations", variations,
-                       "captions are drawn anew each time, as they are not kept")  # fmt: skip
+            draft.drop(
+                "concepts[].text_variations",
+                variations,
+                "captions are drawn anew each time, as they are not kept",
+            )
 
 
 def _concept(draft: Draft, concept: Mapping[str, Any], place: str, kept: bool) -> int:
@@ -75,10 +81,11 @@ def _concept(draft: Draft, concept: Mapping[str, Any], place: str, kept: bool) -
         field = "samples_per_epoch" if strategy == "SAMPLES" else "repeats"
         draft.take(f"{place}balancing", balance, f"{FOLDER}{field}", to=own)
     for key, field, value in (
-        ("image.enable_random_flip", "flip", 0.5), ("image.enable_fixed_flip", "flip", 1.0),
+        ("image.enable_random_flip", "flip", 0.5),
+        ("image.enable_fixed_flip", "flip", 1.0),
         ("image.enable_random_hue", "color_jitter", 0.1),
         ("image.enable_crop_jitter", "random_crop", True),
-    ):  # fmt: skip
+    ):
         held = left.pop(key, None)
         if held is None:
             continue
@@ -92,7 +99,9 @@ def _concept(draft: Draft, concept: Mapping[str, Any], place: str, kept: bool) -
         if not _on(left.get("text.tag_dropout_enable")) and key in left:
             draft.unset(f"{place}{key}", left.pop(key))
     tags = ("text.tag_delimiter", "text.keep_tags_count")
-    if not _on(left.get("text.enable_tag_shuffling")) and not _on(left.get("text.tag_dropout_enable")):
+    if not _on(left.get("text.enable_tag_shuffling")) and not _on(
+        left.get("text.tag_dropout_enable")
+    ):
         for key in tags:
             if key in left:
                 draft.unset(f"{place}{key}", left.pop(key))
@@ -100,16 +109,22 @@ def _concept(draft: Draft, concept: Mapping[str, Any], place: str, kept: bool) -
     known = table_of("OneTrainer")
     for key, value in left.items():
         row = known.get(f"concepts[].{key}")
-        if is_nothing(value) or value is False or value in (0, 1, [], {}) and row is None:
+        if is_nothing(value) or value is False or (value in (0, 1, [], {}) and row is None):
             draft.unset(f"{place}{key}", value)
         elif row is not None and row.counterpart and row.path.startswith(FOLDER):
             draft.take(f"{place}{key}", value, row.path, to=own)
-        elif key in ("image.resolution_override", "text.prompt_source", "text.tag_dropout_enable",
-                     "seed", "image_variations"):  # fmt: skip
+        elif key in (
+            "image.resolution_override",
+            "text.prompt_source",
+            "text.tag_dropout_enable",
+            "seed",
+            "image_variations",
+        ):
             draft.unset(f"{place}{key}", value)
         else:
-            draft.drop(f"{place}{key}", value, (row.note if row else "") or
-                       "Graft has no such setting")  # fmt: skip
+            draft.drop(
+                f"{place}{key}", value, (row.note if row else "") or "Graft has no such setting"
+            )
     own.setdefault("path", "")
     draft.add_folder(own)
     return variations if isinstance(variations, int) and not isinstance(variations, bool) else 1
@@ -150,8 +165,12 @@ def read_samples(draft: Draft, samples: list[Any]) -> None:
             if key == "enabled":
                 continue
             if key in _SAMPLE and not is_nothing(value):
-                name = {"negative": "negative_prompt", "steps": "sample_steps", "cfg": "scale",
-                        "sampler": "sample_sampler"}.get(_SAMPLE[key], _SAMPLE[key])  # fmt: skip
+                name = {
+                    "negative": "negative_prompt",
+                    "steps": "sample_steps",
+                    "cfg": "scale",
+                    "sampler": "sample_sampler",
+                }.get(_SAMPLE[key], _SAMPLE[key])
                 table[name] = str(value).rpartition(".")[2] if name == "sample_sampler" else value
             elif key == "random_seed" and _on(value):
                 table["seed"] = -1

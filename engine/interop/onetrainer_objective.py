@@ -28,10 +28,13 @@ def read_objective(draft: Draft, given: Given) -> None:
         elif value is not None:
             draft.unset(key, value)
     if given.switch(draft, "rescale_noise_scheduler_to_zero_terminal_snr"):
-        draft.take("rescale_noise_scheduler_to_zero_terminal_snr", True,
-                   "objective.zero_terminal_snr")  # fmt: skip
-    for key, path, end in (("min_noising_strength", "objective.timestep_min", 0.0),
-                           ("max_noising_strength", "objective.timestep_max", 1.0)):  # fmt: skip
+        draft.take(
+            "rescale_noise_scheduler_to_zero_terminal_snr", True, "objective.zero_terminal_snr"
+        )
+    for key, path, end in (
+        ("min_noising_strength", "objective.timestep_min", 0.0),
+        ("max_noising_strength", "objective.timestep_max", 1.0),
+    ):
         share = _number(draft, given, key)
         if share == end:
             draft.unset(key, share)
@@ -61,8 +64,9 @@ def _loss(draft: Draft, given: Given) -> None:
     said = {key: value for key, value in strengths.items() if value is not None}
     if not said:
         return
-    strengths = {k: (1.0 if k == "mse_strength" else 0.0) if v is None else v
-                 for k, v in strengths.items()}  # fmt: skip
+    strengths = {
+        k: (1.0 if k == "mse_strength" else 0.0) if v is None else v for k, v in strengths.items()
+    }
     best = max((k for k in strengths if _LOSSES[k]), key=lambda k: strengths[k] or 0.0)
     for key, value in said.items():
         if key == best:
@@ -73,8 +77,13 @@ def _loss(draft: Draft, given: Given) -> None:
             draft.unset(key, value)
     delta = _number(draft, given, "huber_delta")
     if delta is not None and best == "huber_strength":
-        draft.take("huber_delta", delta, "objective.huber_c", min(delta, 1.0),
-                   "a true Huber loss there, a smooth one here")  # fmt: skip
+        draft.take(
+            "huber_delta",
+            delta,
+            "objective.huber_c",
+            min(delta, 1.0),
+            "a true Huber loss there, a smooth one here",
+        )
         draft.default("huber_delta", "objective.huber_schedule", "constant")
     elif delta is not None:
         draft.unset("huber_delta", delta)
@@ -85,10 +94,13 @@ def _weight(draft: Draft, given: Given) -> None:
     strength = given.value(draft, "loss_weight_strength")
     name = str(kind or "CONSTANT").rpartition(".")[2]
     if name == "MIN_SNR_GAMMA":
-        draft.take("loss_weight_fn", kind, "objective.min_snr_gamma",
-                   5.0 if strength is None else strength)  # fmt: skip
+        draft.take(
+            "loss_weight_fn", kind, "objective.min_snr_gamma", 5.0 if strength is None else strength
+        )
         if strength is not None:
-            draft.add("loss_weight_strength", strength, "taken", "objective.min_snr_gamma", strength)
+            draft.add(
+                "loss_weight_strength", strength, "taken", "objective.min_snr_gamma", strength
+            )
         return
     if name == "DEBIASED_ESTIMATION":
         draft.take("loss_weight_fn", kind, "objective.debiased", True)
@@ -114,8 +126,11 @@ def _levels(draft: Draft, given: Given) -> None:
             draft.drop("timestep_distribution", kind, "timesteps are drawn alike here")
         elif kind is not None:
             draft.unset("timestep_distribution", kind)
-        for key, value in (("timestep_shift", shift), ("noising_weight", weight),
-                           ("noising_bias", bias)):  # fmt: skip
+        for key, value in (
+            ("timestep_shift", shift),
+            ("noising_weight", weight),
+            ("noising_bias", bias),
+        ):
             if value:
                 draft.drop(key, value, "it is for flow models")
         return
@@ -127,8 +142,12 @@ def _levels(draft: Draft, given: Given) -> None:
     elif name == "UNIFORM" and by_size:
         values["timestep_sampling"] = "nextdit_shift"
     elif name == "LOGIT_NORMAL":
-        values = {"timestep_sampling": "sigma", "weighting": "logit_normal", "logit_mean": bias,
-                  "logit_std": weight + 1}  # fmt: skip
+        values = {
+            "timestep_sampling": "sigma",
+            "weighting": "logit_normal",
+            "logit_mean": bias,
+            "logit_std": weight + 1,
+        }
     elif name == "UNIFORM":
         values = {"timestep_sampling": "sigma", "weighting": "uniform"}
     elif name == "SIGMOID":
@@ -146,8 +165,12 @@ def _levels(draft: Draft, given: Given) -> None:
             draft.take("timestep_distribution", kind, path, value, why)
     if by_size:
         taken = values["timestep_sampling"] in ("flux_shift", "nextdit_shift")
-        draft.add("dynamic_timestep_shifting", True, "taken" if taken else "no counterpart",
-                  why="in the sampling" if taken else "not with this distribution")  # fmt: skip
+        draft.add(
+            "dynamic_timestep_shifting",
+            True,
+            "taken" if taken else "no counterpart",
+            why="in the sampling" if taken else "not with this distribution",
+        )
     if shift is not None:
         draft.take("timestep_shift", shift, "objective.flow_shift")
     elif values["timestep_sampling"] == "sigma":
@@ -157,8 +180,13 @@ def _levels(draft: Draft, given: Given) -> None:
 def _masks(draft: Draft, given: Given) -> None:
     masked = given.switch(draft, "masked_training")
     if masked:
-        draft.take("masked_training", True, f"{FOLDER}mask", "file",
-                   "NAME-masklabel.png beside each picture")  # fmt: skip
+        draft.take(
+            "masked_training",
+            True,
+            f"{FOLDER}mask",
+            "file",
+            "NAME-masklabel.png beside each picture",
+        )
     for key, path, usual in (
         ("unmasked_probability", "objective.mask_off_share", 0.1),
         ("unmasked_weight", "objective.mask_floor", 0.1),

@@ -1,4 +1,4 @@
-"""OneTrainer's parts of a model: which are trained, at which rate, in which format, which layers."""
+"""OneTrainer's parts of a model: which are trained, at which rate and format, which layers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,19 @@ def read_parts(draft: Draft, given: Given, types: Mapping[str, str]) -> None:
     parts = (denoiser, *_ENCODERS[: len(architecture.text_encoders)])
     trained = {part: _trained(draft, given, part) for part in parts}
     encoders = [p for p in parts[1:] if trained[p]]
-    t5 = [p for p, name in zip(parts[1:], architecture.text_encoders, strict=True)
-          if name.startswith("T5")]  # fmt: skip
+    t5 = [
+        p
+        for p, name in zip(parts[1:], architecture.text_encoders, strict=True)
+        if name.startswith("T5")
+    ]
     plain = [p for p in encoders if p not in t5]
     if encoders and draft.architecture == "hunyuan_image":
         encoders = plain = []
-    what = "both" if trained[denoiser] and (plain or encoders) else (
-        "denoiser" if trained[denoiser] else "text_encoder"
-    )  # fmt: skip
+    what = (
+        "both"
+        if trained[denoiser] and (plain or encoders)
+        else ("denoiser" if trained[denoiser] else "text_encoder")
+    )
     written = [f"{p}.train" for p in parts if f"{p}.train" in given.left]
     if written:
         values = {p: trained[p] for p in parts}
@@ -100,11 +105,19 @@ def _memory(draft: Draft, given: Given, denoiser: str) -> None:
     if checkpoints is not None:
         name = str(checkpoints).rpartition(".")[2]
         ours = name not in ("OFF", "False", "false")
-        draft.take(f"{denoiser}.gradient_checkpointing", checkpoints,
-                   "training.gradient_checkpointing", ours)  # fmt: skip
+        draft.take(
+            f"{denoiser}.gradient_checkpointing",
+            checkpoints,
+            "training.gradient_checkpointing",
+            ours,
+        )
         if name == "CPU_OFFLOADED":
-            draft.take(f"{denoiser}.gradient_checkpointing", checkpoints,
-                       "training.offload_activations", True)  # fmt: skip
+            draft.take(
+                f"{denoiser}.gradient_checkpointing",
+                checkpoints,
+                "training.offload_activations",
+                True,
+            )
     share = given.value(draft, f"{denoiser}.offload_fraction")
     if share is None:
         share = given.value(draft, "layer_offload_fraction")
@@ -112,8 +125,10 @@ def _memory(draft: Draft, given: Given, denoiser: str) -> None:
         _swap(draft, f"{denoiser}.offload_fraction", share)
     if given.switch(draft, f"{denoiser}.activation_offloading"):
         draft.take(f"{denoiser}.activation_offloading", True, "training.offload_activations")
-    for key, path in (("guidance_scale", "objective.guidance"),
-                      ("attention_mask", "model.t5_attention_mask")):  # fmt: skip
+    for key, path in (
+        ("guidance_scale", "objective.guidance"),
+        ("attention_mask", "model.t5_attention_mask"),
+    ):
         value = given.value(draft, f"{denoiser}.{key}")
         if value is False:
             draft.unset(f"{denoiser}.{key}", value)
@@ -131,8 +146,13 @@ def _swap(draft: Draft, key: str, share: Any) -> None:
     if not count:
         draft.unset(key, share)
     else:
-        draft.take(key, share, "training.blocks_to_swap", min(count, max(1, blocks - 2)),
-                   "a number of blocks")  # fmt: skip
+        draft.take(
+            key,
+            share,
+            "training.blocks_to_swap",
+            min(count, max(1, blocks - 2)),
+            "a number of blocks",
+        )
 
 
 def _text(draft: Draft, given: Given) -> None:
@@ -144,8 +164,13 @@ def _text(draft: Draft, given: Given) -> None:
             draft.refuse("text_encoder_layer_skip", skipped, str(misfit))
             count = 0
         if count:
-            draft.take("text_encoder_layer_skip", skipped, "model.clip_skip", count + 1,
-                       "layers skipped there, counted from the last here")  # fmt: skip
+            draft.take(
+                "text_encoder_layer_skip",
+                skipped,
+                "model.clip_skip",
+                count + 1,
+                "layers skipped there, counted from the last here",
+            )
         else:
             draft.unset("text_encoder_layer_skip", skipped)
     length = given.value(draft, "text_encoder_sequence_length")
@@ -176,8 +201,13 @@ def _stop_by_epoch(draft: Draft, part: str, after: Any) -> None:
     except Misfit as misfit:
         draft.refuse(f"{part}.stop_training_after", after, str(misfit))
         return
-    draft.take(f"{part}.stop_training_after", after, "training.stop_text_encoder_after",
-               f"{share * 100:g}%", f"of {epochs} epochs")  # fmt: skip
+    draft.take(
+        f"{part}.stop_training_after",
+        after,
+        "training.stop_text_encoder_after",
+        f"{share * 100:g}%",
+        f"of {epochs} epochs",
+    )
 
 
 def read_layers(draft: Draft, given: Given) -> None:
@@ -186,12 +216,23 @@ def read_layers(draft: Draft, given: Given) -> None:
     words = given.value(draft, "layer_filter")
     is_regex = given.is_on("layer_filter_regex")
     if "layer_filter_regex" in given:
-        draft.add("layer_filter_regex", given.pop("layer_filter_regex"), "taken",
-                  why="the filter is read so")  # fmt: skip
+        draft.add(
+            "layer_filter_regex",
+            given.pop("layer_filter_regex"),
+            "taken",
+            why="the filter is read so",
+        )
     if words is not None:
-        patterns = [str(each) if is_regex else re.escape(str(each)) for each in items(words) if each]
-        if draft.take("layer_filter", words, "network.include_patterns", patterns,
-                      "only layers with one of these; check them on the Plan page"):  # fmt: skip
+        patterns = [
+            str(each) if is_regex else re.escape(str(each)) for each in items(words) if each
+        ]
+        if draft.take(
+            "layer_filter",
+            words,
+            "network.include_patterns",
+            patterns,
+            "only layers with one of these; check them on the Plan page",
+        ):
             draft.default("layer_filter", "network.exclude_patterns", [".*"])
         if preset is not None:
             draft.drop("layer_filter_preset", preset, "the filter's own words count")
@@ -206,8 +247,13 @@ def read_layers(draft: Draft, given: Given) -> None:
             draft.take("layer_filter_preset", preset, "network.conv_dim", rank, why)
         draft.default("lora_alpha", "network.conv_alpha", alpha)
     elif preset == "attn-mlp" and draft.architecture in UNET:
-        draft.take("layer_filter_preset", preset, "network.conv_dim", None,
-                   "attention and its feed-forward layers, as usual here")  # fmt: skip
+        draft.take(
+            "layer_filter_preset",
+            preset,
+            "network.conv_dim",
+            None,
+            "attention and its feed-forward layers, as usual here",
+        )
     elif preset not in (None, "full"):
         draft.drop("layer_filter_preset", preset, "choose layers by family or by pattern")
     elif preset is not None:

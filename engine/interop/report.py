@@ -20,6 +20,14 @@ HEADS: Mapping[Outcome, str] = {
     "unset": "Left empty or at off there",
 }
 
+_COUNTED: Mapping[Outcome, str] = {
+    "taken": "taken",
+    "changed": "changed",
+    "default": "defaults written out",
+    "no counterpart": "without a counterpart",
+    "refused": "refused",
+}
+
 
 @dataclass(frozen=True)
 class Line:
@@ -77,13 +85,7 @@ class Imported:
         """One sentence: what it was, and how many settings ended how."""
         counted = [
             f"{len(self.of(outcome))} {words}"
-            for outcome, words in (
-                ("taken", "taken"),
-                ("changed", "changed"),
-                ("default", "defaults written out"),
-                ("no counterpart", "without a counterpart"),
-                ("refused", "refused"),
-            )
+            for outcome, words in _COUNTED.items()
             if self.of(outcome)
         ]
         return f"Settings of {self.peer}: {', '.join(counted) or 'none'}."

@@ -58,6 +58,7 @@ def import_config(tree: Mapping[str, Any], folder: Path | None = None) -> Import
 def import_dataset_config(tree: Mapping[str, Any], folder: Path | None = None) -> Imported:
     """Import a dataset config alone; the model is left to be chosen."""
     draft = Draft(f"{PEER}' dataset config", folder)
+    draft.partial = True
     given = Given({})
     read_data(draft, given, tree, alone=True)
     return draft.finished()

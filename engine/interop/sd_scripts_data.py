@@ -58,9 +58,9 @@ def read_data(
     weight = given.value(draft, "prior_loss_weight")
     if weight is not None:
         draft.take("prior_loss_weight", weight, f"{FOLDER}loss_weight")
-    if found and "caption_extension" not in draft.for_folders and not alone:
-        if any("metadata_file" not in f and "caption_extension" not in f for f in draft.folders):
-            draft.default("caption_extension", f"{FOLDER}caption_extension", ".caption")
+    plain = any("metadata_file" not in f and "caption_extension" not in f for f in draft.folders)
+    if found and plain and "caption_extension" not in draft.for_folders:
+        draft.default("caption_extension", f"{FOLDER}caption_extension", ".caption")
     if "mask" in draft.for_folders or any("mask" in folder for folder in draft.folders):
         words = "sd-scripts' loss is the mean over the whole picture"
         draft.default("masked_loss", "objective.mask_normalize", False, words)
@@ -166,9 +166,13 @@ def _from_config(draft: Draft, given: Given, config: Mapping[str, Any]) -> None:
 
 
 def _level(
-    draft: Draft, table: Mapping[str, Any], place: str, to: dict[str, Any] | None,
-    wide: dict[str, list[tuple[str, Any, int | None]]], number: int | None,
-) -> dict[str, Any]:  # fmt: skip
+    draft: Draft,
+    table: Mapping[str, Any],
+    place: str,
+    to: dict[str, Any] | None,
+    wide: dict[str, list[tuple[str, Any, int | None]]],
+    number: int | None,
+) -> dict[str, Any]:
     """The folder options of general or of a dataset; those of the whole job go to `wide`."""
     for key, value in table.items():
         if key in _JOB_WIDE:
@@ -305,14 +309,25 @@ def add_parent(draft: Draft, key: str, value: Any, role: str) -> None:
             folder["fallback_caption"] = each.fallback_caption
         draft.add_folder(folder)
     if found:
-        draft.add(key, value, "changed", "dataset.folders", [str(f.path) for f in found],
-                  "each N_name in it is a folder with N repeats")  # fmt: skip
+        draft.add(
+            key,
+            value,
+            "changed",
+            "dataset.folders",
+            [str(f.path) for f in found],
+            "each N_name in it is a folder with N repeats",
+        )
         return
     held = str(value) if isinstance(value, str) else ""
     draft.add_folder({**own, "path": held})
-    draft.add(key, value, "changed", "dataset.folders", [held],
-              "there is no picture on this machine: add each N_name folder in it with N "
-              "repeats")  # fmt: skip
+    draft.add(
+        key,
+        value,
+        "changed",
+        "dataset.folders",
+        [held],
+        "there is no picture on this machine: add each N_name folder in it with N repeats",
+    )
 
 
 def _caches(draft: Draft, given: Given) -> None:

@@ -13,6 +13,7 @@ from engine.interop.sd_scripts_export_objective import put_objective
 from engine.interop.sd_scripts_model import SCRIPTS
 from engine.schema.architectures import UNET
 from engine.schema.check import check
+from engine.schema.options import options
 from engine.schema.prompt_lines import write_prompt
 
 _PRECISIONS = {"fp32": "no", "auto": "bf16"}
@@ -45,7 +46,9 @@ _LAUNCHER = (
 
 
 def export_job(data: Mapping[str, Any]) -> Exported:
-    """Write a job for sd-scripts: train.sh, train.bat, dataset.toml and, with previews, prompts.txt.
+    """Write a job for sd-scripts.
+
+    The files are train.sh, train.bat, dataset.toml and, with previews, prompts.txt.
 
     The job need not be complete; what is wrong in it counts as its default. The scripts are to be
     started in sd-scripts' folder, with the files beside them.
@@ -73,7 +76,12 @@ def export_job(data: Mapping[str, Any]) -> Exported:
     command = ["accelerate", "launch", *sheet.launcher, f"{script}.py", *sheet.words]
     files["train.sh"] = for_bash(command)
     files["train.bat"] = for_cmd(command)
-    for path in ("model.architecture", "launch.device", "launch.offline", "dataset.cache_directory"):
+    for path in (
+        "model.architecture",
+        "launch.device",
+        "launch.offline",
+        "dataset.cache_directory",
+    ):
         sheet.used.add(path)
     return Exported(files, sheet.finish())
 
@@ -122,8 +130,11 @@ def _run(sheet: Sheet) -> None:
         sheet.lack("training.stop_text_encoder_after", "text encoders are trained to the end there")
     if sheet.job.launch.processes * sheet.job.launch.machines > 1:
         sheet.put("ddp_timeout", sheet.get("launch.timeout_minutes"))
-    sheet.used |= {"training.loss_average", "training.validation_timesteps",
-                   "launch.timeout_minutes"}  # fmt: skip
+    sheet.used |= {
+        "training.loss_average",
+        "training.validation_timesteps",
+        "launch.timeout_minutes",
+    }
 
 
 def _schedule(sheet: Sheet) -> None:
@@ -152,15 +163,28 @@ def _schedule(sheet: Sheet) -> None:
         arguments.append(f"step_rules={sheet.get('optimizer.step_rules')}")
     if arguments:
         sheet.put("lr_scheduler_args", arguments)
-    sheet.used |= {f"optimizer.{key}" for key in (
-        "decay", "cycles", "power", "min_lr_ratio", "timescale", "step_rules", "rex_d",
-        "warmup_from_zero")}  # fmt: skip
+    sheet.used |= {
+        f"optimizer.{key}"
+        for key in (
+            "decay",
+            "cycles",
+            "power",
+            "min_lr_ratio",
+            "timescale",
+            "step_rules",
+            "rex_d",
+            "warmup_from_zero",
+        )
+    }
     pairs = []
     for key, value in sheet.data["optimizer"]["args"].items():
         sheet.used.add(f"optimizer.args.{key}")
         if value is not None:
-            pairs.append(f"{key}={','.join(f'{v:g}' for v in value)}"
-                         if isinstance(value, list) else f"{key}={value}")  # fmt: skip
+            pairs.append(
+                f"{key}={','.join(f'{v:g}' for v in value)}"
+                if isinstance(value, list)
+                else f"{key}={value}"
+            )
     pairs += [f"{key}={value}" for key, value in sheet.get("optimizer.extra_args").items()]
     if pairs:
         sheet.put("optimizer_args", pairs)
@@ -170,12 +194,7 @@ def _previews(sheet: Sheet) -> str:
     """The prompts as lines with flags; the table's own values stand in each."""
     samples = sheet.job.samples
     shown = [prompt for prompt in samples.prompts if prompt.enabled] if samples.enabled else []
-    sheet.used |= {path for path in (
-        "samples.width", "samples.height", "samples.steps", "samples.cfg", "samples.guidance",
-        "samples.flow_shift", "samples.negative", "samples.seed", "samples.walk_seed",
-        "samples.enabled", "samples.ema", "samples.at_end", "samples.cfg_trunc_ratio",
-        "samples.cfg_renorm", "samples.sampler", "samples.at_start", "samples.every_steps",
-        "samples.every_epochs")}  # fmt: skip
+    sheet.used |= {path for path in options() if path.startswith("samples.")}
     if not shown:
         return ""
     sheet.put("sample_at_first", samples.at_start)

@@ -14,7 +14,8 @@ from engine.schema.options import options
 
 _FILTERS = {"box": "area"}
 _PLAIN = {
-    "repeats": "num_repeats", "fallback_caption": "class_tokens", "caption_prefix": "caption_prefix",
+    "repeats": "num_repeats", "fallback_caption": "class_tokens",
+    "caption_prefix": "caption_prefix",
     "caption_suffix": "caption_suffix", "wildcards": "enable_wildcard",
     "tag_separator": "caption_separator", "shuffle_tags": "shuffle_caption",
     "keep_tags": "keep_tokens", "keep_separator": "keep_tokens_separator",
@@ -24,7 +25,8 @@ _PLAIN = {
     "caption_dropout_every_epochs": "caption_dropout_every_n_epochs", "random_crop": "random_crop",
 }  # fmt: skip
 _CHANCES = {"flip": ("flip_aug", 0.5), "color_jitter": ("color_aug", 0.1)}
-_DONE = (*_PLAIN, *_CHANCES, "path", "enabled", "role", "caption_extension", "metadata_file", "mask",
+_DONE = (*_PLAIN, *_CHANCES, "path", "enabled", "role", "caption_extension", "metadata_file",
+         "mask",
          "mask_folder", "preserve_prior", "loss_weight")  # fmt: skip
 
 
@@ -61,16 +63,22 @@ def _general(sheet: Sheet) -> list[tuple[str, str, Callable[[Any], Any]]]:
 
     buckets = sheet.job.dataset.buckets
     largest = max(
-        (max(int(s) for s in size.replace("×", "x").split("x")) for size in
-         sheet.job.dataset.resolution), default=512,
-    )  # fmt: skip
+        (
+            max(int(s) for s in size.replace("×", "x").split("x"))
+            for size in sheet.job.dataset.resolution
+        ),
+        default=512,
+    )
     entries: list[tuple[str, str, Callable[[Any], Any]]] = [
         ("dataset.buckets", "enable_bucket", same),
-        ("dataset.resize_filter", "resize_interpolation",
-         lambda v: None if v == "lanczos" else _FILTERS.get(v, v)),
+        (
+            "dataset.resize_filter",
+            "resize_interpolation",
+            lambda v: None if v == "lanczos" else _FILTERS.get(v, v),
+        ),
         ("dataset.validation_share", "validation_split", lambda v: float(v) if v else None),
         ("dataset.validation_seed", "validation_seed", same),
-    ]  # fmt: skip
+    ]
     if buckets:
         entries += [
             ("dataset.bucket_min", "min_bucket_reso", same),
@@ -78,9 +86,21 @@ def _general(sheet: Sheet) -> list[tuple[str, str, Callable[[Any], Any]]]:
             ("dataset.bucket_step", "bucket_reso_steps", same),
             ("dataset.upscale", "bucket_no_upscale", lambda v: not v),
         ]
-    sheet.used |= {f"dataset.{key}" for key in (
-        "bucket_min", "bucket_max", "bucket_step", "upscale", "bucket_rule", "mix_folders",
-        "short_batches", "background", "cache_precision", "text_variations")}  # fmt: skip
+    sheet.used |= {
+        f"dataset.{key}"
+        for key in (
+            "bucket_min",
+            "bucket_max",
+            "bucket_step",
+            "upscale",
+            "bucket_rule",
+            "mix_folders",
+            "short_batches",
+            "background",
+            "cache_precision",
+            "text_variations",
+        )
+    }
     return entries
 
 

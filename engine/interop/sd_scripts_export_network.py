@@ -42,11 +42,14 @@ def put_network(sheet: Sheet) -> None:
             sheet.lack(f"network.{key}", "sd-scripts has it through LyCORIS for SD and SDXL alone")
     sheet.used.add("network.wd_on_output")
     sheet.put("network_module", module)
-    for path, name in (("network.rank", "network_dim"), ("network.alpha", "network_alpha"),
-                       ("network.dropout", "network_dropout"),
-                       ("network.max_norm", "scale_weight_norms"),
-                       ("network.start_from", "network_weights"),
-                       ("network.rank_from_file", "dim_from_weights")):  # fmt: skip
+    for path, name in (
+        ("network.rank", "network_dim"),
+        ("network.alpha", "network_alpha"),
+        ("network.dropout", "network_dropout"),
+        ("network.max_norm", "scale_weight_norms"),
+        ("network.start_from", "network_weights"),
+        ("network.rank_from_file", "dim_from_weights"),
+    ):
         value = sheet.get(path)
         sheet.put(name, None if value == 0 and name == "network_dropout" else value)
     train = sheet.get("network.train")

@@ -29,8 +29,10 @@ def put_objective(sheet: Sheet) -> None:
             sheet.put(field, sheet.get(f"objective.{field}"))
     if objective.multires_iterations:
         sheet.put("multires_noise_discount", sheet.get("objective.multires_discount"))
-    sheet.used |= {f"objective.{key}" for key in (
-        "huber_schedule", "huber_c", "huber_scale", "multires_discount")}  # fmt: skip
+    sheet.used |= {
+        f"objective.{key}"
+        for key in ("huber_schedule", "huber_c", "huber_scale", "multires_discount")
+    }
     if sheet.architecture in FLOW:
         _levels(sheet)
     _masks(sheet)
@@ -39,9 +41,20 @@ def put_objective(sheet: Sheet) -> None:
 def _levels(sheet: Sheet) -> None:
     objective, architecture = sheet.job.objective, sheet.architecture
     sampling, weighting = objective.timestep_sampling, objective.weighting
-    sheet.used |= {f"objective.{key}" for key in (
-        "timestep_sampling", "flow_shift", "sigmoid_scale", "weighting", "logit_mean", "logit_std",
-        "mode_scale", "prediction_scaling", "text_encoder_dropout")}  # fmt: skip
+    sheet.used |= {
+        f"objective.{key}"
+        for key in (
+            "timestep_sampling",
+            "flow_shift",
+            "sigmoid_scale",
+            "weighting",
+            "logit_mean",
+            "logit_std",
+            "mode_scale",
+            "prediction_scaling",
+            "text_encoder_dropout",
+        )
+    }
     if architecture == "sd3":
         _sd3(sheet)
     else:

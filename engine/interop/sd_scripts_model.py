@@ -163,7 +163,10 @@ def _text(draft: Draft, given: Given) -> None:
 
 def _merges(draft: Draft, given: Given) -> None:
     """Adapters merged into the base; a missing weight is 1."""
-    files, weights = given.value(draft, "base_weights"), given.value(draft, "base_weights_multiplier")
+    files, weights = (
+        given.value(draft, "base_weights"),
+        given.value(draft, "base_weights_multiplier"),
+    )
     if files is None:
         if weights is not None:
             draft.drop("base_weights_multiplier", weights, "there are no base_weights")

@@ -38,8 +38,10 @@ def read_network(draft: Draft, given: Given) -> None:
     dropout = given.value(draft, "network_dropout")
     if dropout is not None:
         draft.take("network_dropout", dropout, "network.dropout")
-    for key, path in (("network_weights", "network.start_from"),
-                      ("scale_weight_norms", "network.max_norm")):  # fmt: skip
+    for key, path in (
+        ("network_weights", "network.start_from"),
+        ("scale_weight_norms", "network.max_norm"),
+    ):
         value = given.value(draft, key)
         if value is not None and not (key == "scale_weight_norms" and str(value) in ("0", "0.0")):
             draft.take(key, value, path)
@@ -137,14 +139,34 @@ def _argument(draft: Draft, key: str, value: Any) -> None:
 
 
 def _is_switch(draft: Draft, key: str, value: Any) -> bool:
-    """Whether a value says off: of a switch, or a number at which the other trainer does nothing."""
-    if key in ("rank_dropout", "module_dropout", "dropout", "conv_dim", "loraplus_lr_ratio",
-               "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio"):  # fmt: skip
+    """Whether a value says off: of a switch, or of a number that does nothing at 0."""
+    if key in (
+        "rank_dropout",
+        "module_dropout",
+        "dropout",
+        "conv_dim",
+        "loraplus_lr_ratio",
+        "loraplus_unet_lr_ratio",
+        "loraplus_text_encoder_lr_ratio",
+    ):
         return True
     try:
-        return key.startswith(("use_", "train_norm", "dora", "rs_", "split_", "rank_dropout_scale",
-                               "bypass", "rescaled", "decompose", "verbose", "train_t5",
-                               "train_llm")) and not flag(value)  # fmt: skip
+        return key.startswith(
+            (
+                "use_",
+                "train_norm",
+                "dora",
+                "rs_",
+                "split_",
+                "rank_dropout_scale",
+                "bypass",
+                "rescaled",
+                "decompose",
+                "verbose",
+                "train_t5",
+                "train_llm",
+            )
+        ) and not flag(value)
     except Misfit:
         return False
 

@@ -71,11 +71,21 @@ def _weighting(draft: Draft, given: Given, sampling: str) -> None:
     if value is None:
         draft.default("weighting_scheme", "objective.weighting", "uniform")
     elif value in _DENSITIES and sampling != "sigma":
-        draft.take("weighting_scheme", value, "objective.weighting", "none",
-                   f"with the sampling {sampling} it has no effect")  # fmt: skip
+        draft.take(
+            "weighting_scheme",
+            value,
+            "objective.weighting",
+            "none",
+            f"with the sampling {sampling} it has no effect",
+        )
     elif value in _WEIGHTS and draft.architecture != "anima":
-        draft.take("weighting_scheme", value, "objective.weighting", "none",
-                   "sd-scripts weighs so only with sigma_scaled")  # fmt: skip
+        draft.take(
+            "weighting_scheme",
+            value,
+            "objective.weighting",
+            "none",
+            "sd-scripts weighs so only with sigma_scaled",
+        )
     else:
         draft.take("weighting_scheme", value, "objective.weighting")
 
@@ -84,13 +94,22 @@ def _prediction(draft: Draft, given: Given) -> None:
     value = given.value(draft, "model_prediction_type")
     path = "objective.prediction_scaling"
     if value is None and draft.architecture == "flux":
-        draft.default("model_prediction_type", path, "raw",
-                      "its default, sigma_scaled, compares the clean picture with the flow")  # fmt: skip
+        draft.default(
+            "model_prediction_type",
+            path,
+            "raw",
+            "its default, sigma_scaled, compares the clean picture with the flow",
+        )
     elif value == "raw":
         draft.take("model_prediction_type", value, path)
     elif value in ("sigma_scaled", "additive"):
-        draft.take("model_prediction_type", value, path, "raw",
-                   "it compares unlike things there; x0 counts the clean picture rightly")  # fmt: skip
+        draft.take(
+            "model_prediction_type",
+            value,
+            path,
+            "raw",
+            "it compares unlike things there; x0 counts the clean picture rightly",
+        )
     elif value is not None:
         draft.take("model_prediction_type", value, path)
 
@@ -136,5 +155,6 @@ def _logit_mean(draft: Draft, given: Given) -> None:
     if draft.architecture == "sd3" or mean == 0:
         draft.take("logit_mean", value, "objective.logit_mean", mean)
     else:
-        draft.take("logit_mean", value, "objective.logit_mean", -mean,
-                   "mirrored: above 0 is noisier here")  # fmt: skip
+        draft.take(
+            "logit_mean", value, "objective.logit_mean", -mean, "mirrored: above 0 is noisier here"
+        )

@@ -52,8 +52,13 @@ def _length(draft: Draft, given: Given) -> None:
         except Misfit as misfit:
             draft.refuse("max_validation_steps", batches, str(misfit))
         else:
-            draft.take("max_validation_steps", batches, "training.validation_pictures", pictures,
-                       "pictures instead of batches")  # fmt: skip
+            draft.take(
+                "max_validation_steps",
+                batches,
+                "training.validation_pictures",
+                pictures,
+                "pictures instead of batches",
+            )
 
 
 def _precision(draft: Draft, given: Given) -> None:
@@ -134,7 +139,10 @@ def _schedule(draft: Draft, given: Given) -> None:
     elif name is not None:
         put_schedule(draft, "lr_scheduler", name)
     schedule = str(draft.data.get("optimizer", {}).get("schedule", "constant"))
-    for key, path in (("lr_warmup_steps", "optimizer.warmup"), ("lr_decay_steps", "optimizer.decay")):
+    for key, path in (
+        ("lr_warmup_steps", "optimizer.warmup"),
+        ("lr_decay_steps", "optimizer.decay"),
+    ):
         value = given.value(draft, key)
         if value is None:
             continue
@@ -153,11 +161,15 @@ def _schedule(draft: Draft, given: Given) -> None:
 def _schedule_arguments(draft: Draft, arguments: Mapping[str, Any], schedule: str) -> None:
     rate = float(draft.data.get("optimizer", {}).get("learning_rate") or 0)
     fields = {
-        "step_rules": "optimizer.step_rules", "num_cycles": "optimizer.cycles",
-        "power": "optimizer.power", "timescale": "optimizer.timescale",
-        "min_lr_rate": "optimizer.min_lr_ratio", "min_lr_ratio": "optimizer.min_lr_ratio",
-        "d": "optimizer.rex_d", "num_decay_steps": "optimizer.decay",
-    }  # fmt: skip
+        "step_rules": "optimizer.step_rules",
+        "num_cycles": "optimizer.cycles",
+        "power": "optimizer.power",
+        "timescale": "optimizer.timescale",
+        "min_lr_rate": "optimizer.min_lr_ratio",
+        "min_lr_ratio": "optimizer.min_lr_ratio",
+        "d": "optimizer.rex_d",
+        "num_decay_steps": "optimizer.decay",
+    }
     for key, value in arguments.items():
         shown = f"lr_scheduler_args.{key}"
         if key in ("min_lr", "eta_min"):
@@ -179,8 +191,10 @@ def _schedule_arguments(draft: Draft, arguments: Mapping[str, Any], schedule: st
 
 
 def _saving(draft: Draft, given: Given) -> None:
-    for key, path in (("save_every_n_epochs", "output.every_epochs"),
-                      ("save_every_n_steps", "output.every_steps")):  # fmt: skip
+    for key, path in (
+        ("save_every_n_epochs", "output.every_epochs"),
+        ("save_every_n_steps", "output.every_steps"),
+    ):
         value = given.value(draft, key)
         if value is not None:
             draft.take(key, value, path)
@@ -216,8 +230,13 @@ def _by_ratio(draft: Draft, ratio: Any) -> None:
     if parts < 1 or not epochs:
         draft.drop("save_n_epoch_ratio", ratio, "it needs a number of epochs; set every_epochs")
         return
-    draft.take("save_n_epoch_ratio", ratio, "output.every_epochs", max(1, epochs // parts),
-               f"{epochs} epochs in {parts} parts")  # fmt: skip
+    draft.take(
+        "save_n_epoch_ratio",
+        ratio,
+        "output.every_epochs",
+        max(1, epochs // parts),
+        f"{epochs} epochs in {parts} parts",
+    )
 
 
 def _kept(draft: Draft, given: Given, by_epochs: str, by_steps: str, path: str) -> None:
@@ -246,8 +265,10 @@ def _previews(draft: Draft, given: Given) -> None:
     sampler = given.value(draft, "sample_sampler")
     if held is not None:
         _prompts(draft, held)
-    for key, path in (("sample_every_n_epochs", "samples.every_epochs"),
-                      ("sample_every_n_steps", "samples.every_steps")):  # fmt: skip
+    for key, path in (
+        ("sample_every_n_epochs", "samples.every_epochs"),
+        ("sample_every_n_steps", "samples.every_steps"),
+    ):
         value = given.value(draft, key)
         if value is not None:
             draft.take(key, value, path)
@@ -301,11 +322,20 @@ def _logs(draft: Draft, given: Given) -> None:
         ours = ["tensorboard", "wandb"] if both else [str(tracker).lower()]
         draft.take("log_with", tracker, "output.trackers", ours)
     if folder is not None and tracker is None:
-        draft.take("logging_dir", folder, "output.trackers", ["tensorboard"],
-                   "its files lie in the run's folder")  # fmt: skip
+        draft.take(
+            "logging_dir",
+            folder,
+            "output.trackers",
+            ["tensorboard"],
+            "its files lie in the run's folder",
+        )
     elif folder is not None:
         draft.drop("logging_dir", folder, "logs lie in the run's folder")
     resumed = given.value(draft, "resume")
     if resumed is not None:
-        draft.drop("resume", resumed, "only runs of Graft can be resumed: train --resume RUN; "
-                   "network.start_from goes on from an adapter file")  # fmt: skip
+        draft.drop(
+            "resume",
+            resumed,
+            "only runs of Graft can be resumed: train --resume RUN; "
+            "network.start_from goes on from an adapter file",
+        )

@@ -51,8 +51,11 @@ def read_resolutions(draft: Draft, given: Given, found: list[Placed]) -> None:
         return
     by_dataset = {dataset: size for _, _, dataset, size in sizes if dataset is not None}
     general = next((size for _, _, dataset, size in sizes if dataset is None), None)
-    used = {f["_dataset"]: by_dataset.get(f["_dataset"], general) for f in draft.folders
-            if "_dataset" in f}  # fmt: skip
+    used = {
+        f["_dataset"]: by_dataset.get(f["_dataset"], general)
+        for f in draft.folders
+        if "_dataset" in f
+    }
     wanted = list(dict.fromkeys(size for size in used.values() if size)) or [sizes[-1][3]]
     why = ""
     if len(wanted) > 1:
@@ -94,9 +97,11 @@ def read_buckets(draft: Draft, given: Given) -> None:
             draft.take("bucket_no_upscale", value, "dataset.upscale", enlarging, "turned round")
         except Misfit as misfit:
             draft.refuse("bucket_no_upscale", value, str(misfit))
-    for key, path in (("min_bucket_reso", "dataset.bucket_min"),
-                      ("max_bucket_reso", "dataset.bucket_max"),
-                      ("bucket_reso_steps", "dataset.bucket_step")):  # fmt: skip
+    for key, path in (
+        ("min_bucket_reso", "dataset.bucket_min"),
+        ("max_bucket_reso", "dataset.bucket_max"),
+        ("bucket_reso_steps", "dataset.bucket_step"),
+    ):
         value = given.value(draft, key)
         if value is not None and key == "bucket_reso_steps" and _below_8(value):
             draft.take(key, value, path, 8, "the VAE's own step is the least")
