@@ -176,11 +176,9 @@ def test_a_job_file_that_is_not_there_is_named(
 @pytest.mark.parametrize(
     ("changes", "kind", "field"),
     [
-        ({"model.path": "/nowhere/model.safetensors"}, "model", "model.path"),
         ({"dataset.folders[0].path": "/nowhere"}, "data", "dataset.folders[0].path"),
         ({"launch.device": "cuda:7"}, "job", "launch.device"),
         ({"optimizer.extra_args": {"speed": 2}}, "job", "optimizer.extra_args.speed"),
-        ({"network.start_from": "/nowhere/a.safetensors"}, "file", "network.start_from"),
     ],
 )
 def test_what_keeps_a_run_from_starting_names_kind_and_field(
@@ -195,3 +193,16 @@ def test_what_keeps_a_run_from_starting_names_kind_and_field(
     assert isinstance(events[-1], Finished)
     assert events[-1].reason == "failed"
     assert "Traceback" in (tmp_path / "run/log.txt").read_text()
+
+
+@pytest.mark.parametrize("field", ["model.path", "model.vae", "network.start_from"])
+def test_a_file_that_is_not_there_is_told_before_the_run_has_a_folder(
+    job_data: dict[str, Any], tmp_path: Path, field: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = write(job_data, tmp_path, {field: "/nowhere/a.safetensors"})
+    assert main([str(job), "--run-directory", str(tmp_path / "run")]) == 1
+    out = capsys.readouterr().out
+    assert f"{field}: " in out
+    assert "/nowhere/a.safetensors" in out
+    assert len(out.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
