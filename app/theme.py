@@ -212,7 +212,10 @@ def palette_of(t: Tokens) -> QPalette:
 
 
 def style_sheet(t: Tokens) -> str:
-    """What palette roles cannot say: scroll bars, menus, tooltips."""
+    """What palette roles cannot say: scroll bars, menus, tooltips, and disabled lines in a frame.
+
+    With any sheet Qt fills a disabled line with the enabled ground, whatever its palette says.
+    """
     return f"""
     QScrollBar:vertical {{ background: transparent; width: 12px; margin: 0; }}
     QScrollBar:horizontal {{ background: transparent; height: 12px; margin: 0; }}
@@ -232,6 +235,7 @@ def style_sheet(t: Tokens) -> str:
     QMenu::item:disabled {{ color: {t.text3}; }}
     QMenu::separator {{ height: 1px; background: {t.line}; margin: 4px 8px; }}
     QSplitter::handle {{ background: transparent; }}
+    QLineEdit:no-frame:disabled {{ background-color: transparent; }}
     QToolTip {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.field};
                 padding: 4px 6px; }}
     """

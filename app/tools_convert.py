@@ -46,7 +46,7 @@ class ConvertPanel(QWidget):
         self.precision.set_value("")
         rows.add(self.tr("LoRA file"), self.file, fills=True)
         self.model = ModelRows(rows)
-        rows.add(self.tr("Names of"), self.layout_choice, self._about["kohya"])
+        rows.add(self.tr("Names for"), self.layout_choice, self._about["kohya"])
         rows.add(self.tr("Precision"), self.precision)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -44,7 +44,7 @@ class ExtractPanel(QWidget):
         rows.add(self.tr("LoRA file"), self.file, fills=True)
         self.model = ModelRows(rows)
         rows.add(self.tr("Take"), self.which)
-        rows.add(self.tr("Rank or unit"), self.number, " ")
+        rows.add(self.tr("Rank or unit"), self.number)
         rows.add(
             self.tr("Strength"), self.keeps,
             self.tr("Off: as sd-scripts cuts it, stronger the smaller the rank."),
@@ -84,8 +84,8 @@ class ExtractPanel(QWidget):
                 "It does not say that it is a DyLoRA: cut like this, others lose most of what "
                 "they learned. Resize keeps it."
             )
-        elif facts:
-            self.number.set_value(facts.unit)
+        if facts and not facts.problem:
+            self.number.set_value(facts.unit or max(facts.ranks[-1] // 2, 1))
         self.rows.set_hint(self.file, words, token)
         self._on_number()
 
@@ -103,7 +103,7 @@ class ExtractPanel(QWidget):
         ranks = self._ranks()
         shown = ", ".join(str(rank) for rank in ranks[:8]) + (", …" if len(ranks) > 8 else "")
         many = self.which.value() == "unit"
-        words = self.tr("Writes ranks %s, a file each.") % shown if many and ranks else " "
+        words = self.tr("Writes ranks %s, a file each.") % shown if many and ranks else ""
         self.rows.set_hint(self.number, words)
         self.changed.emit()
 

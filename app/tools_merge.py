@@ -51,7 +51,7 @@ class MergePanel(QWidget):
             self.tr("A .safetensors file, or a diffusers folder by its model_index.json."),
             fills=True,
         )  # fmt: skip
-        rows.add(self.tr("LoRA files"), self.files, " ", fills=True)
+        rows.add(self.tr("LoRA files"), self.files, fills=True, tall=True)
         rows.add(self.tr("Precision"), self.precision)
         self.model = ModelRows(rows)
         column = QVBoxLayout(self)
@@ -103,8 +103,8 @@ class MergePanel(QWidget):
     def _show_problem(self) -> None:
         fields = [row[0] for row in self.files.rows]
         problems = [f.facts.problem for f in fields if isinstance(f, AdapterField) and f.facts]
-        words = next((problem for problem in problems if problem), " ")
-        self.rows.set_hint(self.files, words, "error" if words.strip() else "text3")
+        words = next((problem for problem in problems if problem), "")
+        self.rows.set_hint(self.files, words, "error")
 
     def missing(self) -> str:
         """A base model and one file, or two files; every weight a number."""
@@ -136,6 +136,8 @@ class MergePanel(QWidget):
         if not names:
             return Target("")
         if self.into.value() == "one":
+            if len(names) < 2:
+                return Target("")
             return Target(beside(self.files.values()[0][0], "".join(f"-{n}" for n in names[1:])))
         base = str(self.base.value() or "")
         if not base:

@@ -85,13 +85,13 @@ class ToolProcess(QObject):
         if self.is_running and not self._cancels:
             self._cancels = True
             self._process.write(b'{"command": "cancel"}\n')
-            self._kill_timer.start(CANCEL_SECONDS * 1000)
+            self._kill_timer.start(int(CANCEL_SECONDS * 1000))
 
     def stop(self) -> None:
         """Cancel and wait, as the window closes."""
         if self.is_running:
             self.cancel()
-            if not self._process.waitForFinished(CANCEL_SECONDS * 1000):
+            if not self._process.waitForFinished(int(CANCEL_SECONDS * 1000)):
                 self.kill()
                 self._process.waitForFinished(1000)
                 clear_away(self._target, self._pid)

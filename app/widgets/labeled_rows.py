@@ -7,7 +7,7 @@ from typing import Any
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QWidget
 
-from app.theme import SMALL
+from app.theme import SMALL, control_height
 from app.widgets.label import Label
 
 _LABEL_PX = 128
@@ -28,13 +28,18 @@ class LabeledRows(QWidget):
         self._labels: dict[QWidget, Label] = {}
         self._hints: dict[QWidget, Label] = {}
 
-    def add(self, label: str, editor: QWidget, hint: str = "", *, fills: bool = False) -> None:
-        """Add a row; an editor that `fills` takes the whole width."""
+    def add(
+        self, label: str, editor: QWidget, hint: str = "", *, fills: bool = False,
+        tall: bool = False,
+    ) -> None:  # fmt: skip
+        """Add a row; an editor that `fills` takes the whole width, a `tall` one several lines."""
         row = self._grid.rowCount()
         name = Label(label, parent=self)
         name.setBuddy(editor)
-        top = Qt.AlignmentFlag.AlignTop if fills and editor.layout() else Qt.AlignmentFlag(0)
-        self._grid.addWidget(name, row, 0, top or Qt.AlignmentFlag.AlignVCenter)
+        if tall:  # beside its first line
+            name.setFixedHeight(control_height())
+        side = Qt.AlignmentFlag.AlignTop if tall else Qt.AlignmentFlag.AlignVCenter
+        self._grid.addWidget(name, row, 0, side)
         if fills:
             self._grid.addWidget(editor, row, 1)
         else:
