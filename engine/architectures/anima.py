@@ -98,29 +98,6 @@ class AnimaModel:
         for module in self.components.values():
             module.requires_grad_(False).eval()
 
-    # Pictures
-
-    @property
-    def vae(self) -> nn.Module:
-        """The picture encoder, in its own precision."""
-        return self.pictures.vae
-
-    def encode_pictures(self, pixels: Tensor) -> Tensor:
-        """Pixels (b, 3, H, W) in [-1, 1] → latents (b, 16, H/8, W/8), the mode, unscaled, float32.
-
-        Raises:
-            ValueError: if a latent is not finite.
-        """
-        return self.pictures.encode(pixels)
-
-    def scale_latents(self, latents: Tensor) -> Tensor:
-        """Unscaled latents → the denoiser's range, float32."""
-        return self.pictures.scaled(latents)
-
-    def picture_identity(self) -> dict[str, Any]:
-        """What decides the latents of a picture; read off the weights once."""
-        return self.pictures.identity()
-
     # Text
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
@@ -256,8 +233,10 @@ class AnimaModel:
         if part == "denoiser":
             self.conditioner.to(device)
         parts = {
-            "denoiser": self.denoiser, "vae": self.vae, "text_encoder": self.encoders.text_encoder
-        }  # fmt: skip
+            "denoiser": self.denoiser,
+            "vae": self.pictures.vae,
+            "text_encoder": self.encoders.text_encoder,
+        }
         parts[part].to(device)
 
     def enable_gradient_checkpointing(self) -> None:

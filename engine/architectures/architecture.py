@@ -127,6 +127,38 @@ class LiveEncoders(Protocol):
         ...
 
 
+class Pictures(Protocol):
+    """The picture encoder of a model.
+
+    Attributes:
+        vae: the library's module, frozen, in its own precision.
+    """
+
+    vae: Any
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Encode pixels (b, 3, H, W) in [-1, 1] to latents (b, c, h, w).
+
+        The mean of the posterior, unscaled, float32, on the VAE's device, without gradient.
+
+        Raises:
+            ValueError: if a latent is not finite.
+        """
+        ...
+
+    def scaled(self, latents: Tensor) -> Tensor:
+        """Bring unscaled latents to the denoiser's range, in float32."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents (b, c, h, w) → pixels (b, 3, H, W) around [-1, 1], float32."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the latents of a given picture; for cache keys. JSON values."""
+        ...
+
+
 class TrainableModel(Protocol):
     """A loaded base model.
 
@@ -148,22 +180,8 @@ class TrainableModel(Protocol):
     zero_terminal_snr: bool
 
     @property
-    def vae(self) -> nn.Module:
-        """The picture encoder, in its own precision."""
-        ...
-
-    def encode_pictures(self, pixels: Tensor) -> Tensor:
-        """Encode pixels (b, 3, H, W) in [-1, 1] to latents (b, c, h, w).
-
-        The mean of the posterior, unscaled, float32, on the VAE's device, without gradient.
-
-        Raises:
-            ValueError: if a latent is not finite.
-        """
-        ...
-
-    def scale_latents(self, latents: Tensor) -> Tensor:
-        """Bring unscaled latents to the denoiser's range, in float32."""
+    def pictures(self) -> Pictures:
+        """Its picture encoder."""
         ...
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
@@ -176,10 +194,6 @@ class TrainableModel(Protocol):
         Returns one entry a prompt, each with a first dimension of 1. Weights in parentheses count.
         Give the prompt first and its negative after it, in one call. No gradient.
         """
-        ...
-
-    def picture_identity(self) -> dict[str, Any]:
-        """What decides the latents of a given picture; for cache keys. JSON values."""
         ...
 
     def text_identity(self) -> dict[str, Any]:

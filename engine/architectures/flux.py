@@ -102,29 +102,6 @@ class FluxModel:
         for module in self.components.values():
             module.requires_grad_(False).eval()
 
-    # Pictures
-
-    @property
-    def vae(self) -> nn.Module:
-        """The picture encoder, in its own precision."""
-        return self.pictures.vae
-
-    def encode_pictures(self, pixels: Tensor) -> Tensor:
-        """Pixels (b, 3, H, W) in [-1, 1] → latents (b, 16, H/8, W/8), the mean, unscaled, float32.
-
-        Raises:
-            ValueError: if a latent is not finite, as some VAEs give in fp16.
-        """
-        return self.pictures.encode(pixels)
-
-    def scale_latents(self, latents: Tensor) -> Tensor:
-        """Unscaled latents → the denoiser's range, float32."""
-        return self.pictures.scaled(latents)
-
-    def picture_identity(self) -> dict[str, Any]:
-        """What decides the latents of a picture; read off the weights once."""
-        return self.pictures.identity()
-
     # Text
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
@@ -238,7 +215,7 @@ class FluxModel:
         """Move a part to a device; both text encoders are one part, and T5 is one by itself."""
         modules: dict[Part, tuple[nn.Module, ...]] = {
             "denoiser": (self.transformer,),
-            "vae": (self.vae,),
+            "vae": (self.pictures.vae,),
             "text_encoder": (self.encoders.clip, self.encoders.t5),
             "t5": (self.encoders.t5,),
         }

@@ -33,7 +33,7 @@ def check_four_bits(device: torch.device) -> None:
 
 def four_bits_of(linear: nn.Linear, device: torch.device) -> nn.Module:
     """A Linear with bitsandbytes' double-quantized nf4 weight in place of its own."""
-    import bitsandbytes
+    import bitsandbytes  # pyright: ignore[reportMissingImports]
 
     layers: Any = bitsandbytes.nn
     packed = layers.Linear4bit(

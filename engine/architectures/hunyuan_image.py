@@ -79,33 +79,6 @@ class HunyuanImageModel:
         for module in (text.encoder, text.glyph_encoder):
             module.requires_grad_(False).eval()
 
-    # Pictures
-
-    @property
-    def vae(self) -> nn.Module:
-        """The picture encoder, in its own precision."""
-        return self.pictures.vae
-
-    def encode_pictures(self, pixels: Tensor) -> Tensor:
-        """Pixels (b, 3, H, W) in [-1, 1] → latents (b, 64, H/32, W/32), the mean, float32.
-
-        Raises:
-            ValueError: if a latent is not finite, as some VAEs give in fp16.
-        """
-        return self.pictures.encode(pixels)
-
-    def scale_latents(self, latents: Tensor) -> Tensor:
-        """Unscaled latents → the denoiser's range, float32."""
-        return self.pictures.scaled(latents)
-
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """Scaled latents (b, 64, h, w) → pixels (b, 3, 32h, 32w) around [-1, 1], float32."""
-        return self.pictures.decode(latents)
-
-    def picture_identity(self) -> dict[str, Any]:
-        """What decides the latents of a picture; read off the weights once."""
-        return self.pictures.identity()
-
     # Text
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
@@ -167,7 +140,7 @@ class HunyuanImageModel:
         """Draw one picture; `on_step` may raise to stop."""
         with preview_precision(self.denoiser), self.attention_context():
             latents = self.draw_latents(request, text, negative, on_step)
-        return picture_of(self.decode_latents(latents))
+        return picture_of(self.pictures.decode(latents))
 
     def draw_latents(
         self, request: PreviewRequest, text: Text, negative: Text, on_step: OnStep | None = None
@@ -195,7 +168,7 @@ class HunyuanImageModel:
         """Move a part to a device; both text encoders go together."""
         parts = {
             "denoiser": (self.denoiser,),
-            "vae": (self.vae,),
+            "vae": (self.pictures.vae,),
             "text_encoder": (self.text.encoder, self.text.glyph_encoder),
         }
         for module in parts[part]:

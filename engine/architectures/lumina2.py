@@ -80,29 +80,6 @@ class Lumina2Model:
         for module in (denoiser, text_encoder):
             module.requires_grad_(False).eval()
 
-    # Pictures
-
-    @property
-    def vae(self) -> nn.Module:
-        """The picture encoder, in its own precision."""
-        return self.pictures.vae
-
-    def encode_pictures(self, pixels: Tensor) -> Tensor:
-        """Pixels (b, 3, H, W) in [-1, 1] → latents (b, 16, H/8, W/8), the mean, unscaled, float32.
-
-        Raises:
-            ValueError: if a latent is not finite, as some VAEs give in fp16.
-        """
-        return self.pictures.encode(pixels)
-
-    def scale_latents(self, latents: Tensor) -> Tensor:
-        """Unscaled latents → the denoiser's range, float32."""
-        return self.pictures.scaled(latents)
-
-    def picture_identity(self) -> dict[str, Any]:
-        """What decides the latents of a picture; read off the weights once."""
-        return self.pictures.identity()
-
     # Text
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
@@ -220,7 +197,7 @@ class Lumina2Model:
     def move(self, part: Part, device: torch.device | str) -> None:
         """Move a part to a device."""
         parts = {
-            "denoiser": self.denoiser, "vae": self.vae, "text_encoder": self.text_encoder
+            "denoiser": self.denoiser, "vae": self.pictures.vae, "text_encoder": self.text_encoder
         }  # fmt: skip
         parts[part].to(device)
 

@@ -161,33 +161,6 @@ class SdModel:
         for module in self.components.values():
             module.requires_grad_(False).eval()
 
-    # Pictures
-
-    @property
-    def vae(self) -> nn.Module:
-        """The picture encoder, in its own precision."""
-        return self.pictures.vae
-
-    def encode_pictures(self, pixels: Tensor) -> Tensor:
-        """Pixels (b, 3, H, W) in [-1, 1] → latents (b, 4, H/8, W/8), the mean, unscaled, float32.
-
-        Raises:
-            ValueError: if a latent is not finite, as some VAEs give in fp16.
-        """
-        return self.pictures.encode(pixels)
-
-    def scale_latents(self, latents: Tensor) -> Tensor:
-        """Unscaled latents → the denoiser's range, float32."""
-        return self.pictures.scaled(latents)
-
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """Scaled latents (b, 4, h, w) → pixels (b, 3, 8h, 8w) around [-1, 1], float32."""
-        return self.pictures.decode(latents)
-
-    def picture_identity(self) -> dict[str, Any]:
-        """What decides the latents of a picture; read off the weights once."""
-        return self.pictures.identity()
-
     # Text
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
@@ -230,7 +203,7 @@ class SdModel:
                 zero_terminal_snr=self.zero_terminal_snr,
                 on_step=on_step,
             )
-        return picture_of(self.decode_latents(latents))
+        return picture_of(self.pictures.decode(latents))
 
     # Devices and speed
 
@@ -238,7 +211,7 @@ class SdModel:
         """Move a part to a device."""
         parts: dict[Part, Sequence[nn.Module]] = {
             "denoiser": [self.unet],
-            "vae": [self.vae],
+            "vae": [self.pictures.vae],
             "text_encoder": list(self.texts.encoders.values()),
         }
         for module in parts[part]:

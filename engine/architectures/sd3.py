@@ -108,29 +108,6 @@ class Sd3Model:
         for module in self.components.values():
             module.requires_grad_(False).eval()
 
-    # Pictures
-
-    @property
-    def vae(self) -> nn.Module:
-        """The picture encoder, in its own precision."""
-        return self.pictures.vae
-
-    def encode_pictures(self, pixels: Tensor) -> Tensor:
-        """Pixels (b, 3, H, W) in [-1, 1] → latents (b, 16, H/8, W/8), the mean, unscaled, float32.
-
-        Raises:
-            ValueError: if a latent is not finite, as some VAEs give in fp16.
-        """
-        return self.pictures.encode(pixels)
-
-    def scale_latents(self, latents: Tensor) -> Tensor:
-        """Unscaled latents → the denoiser's range, float32."""
-        return self.pictures.scaled(latents)
-
-    def picture_identity(self) -> dict[str, Any]:
-        """What decides the latents of a picture; read off the weights once."""
-        return self.pictures.identity()
-
     # Text
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
@@ -276,7 +253,7 @@ class Sd3Model:
         """Move a part to a device; all text encoders are one part, and T5 is one by itself."""
         modules: Mapping[str, Sequence[nn.Module]] = {
             "denoiser": [self.transformer],
-            "vae": [self.vae],
+            "vae": [self.pictures.vae],
             "text_encoder": list(self.encoders.modules.values()),
             "t5": [self.encoders.t5] if self.encoders.t5 is not None else [],
         }

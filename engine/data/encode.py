@@ -37,19 +37,28 @@ Progress = Callable[[Literal["caching_latents", "caching_text"], int, int], None
 """Told what is encoded, how many are done, of how many."""
 
 
+class PictureEncoder(Protocol):
+    """What is needed of a model's picture encoder."""
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Pixels (b, 3, H, W) in [-1, 1] → latents (b, c, h, w)."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the latents of a picture."""
+        ...
+
+
 class Encoder(Protocol):
     """What is needed of a model; every `TrainableModel` has it."""
 
-    def encode_pictures(self, pixels: Tensor) -> Tensor:
-        """Pixels (b, 3, H, W) in [-1, 1] → latents (b, c, h, w)."""
+    @property
+    def pictures(self) -> PictureEncoder:
+        """Its picture encoder."""
         ...
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
         """Captions → tensors with the captions first."""
-        ...
-
-    def picture_identity(self) -> dict[str, Any]:
-        """What decides the latents of a picture."""
         ...
 
     def text_identity(self) -> dict[str, Any]:
@@ -76,7 +85,7 @@ class Keep:
         self.latents: LatentCache | None = None
         self.text: TextCache | None = None
         if pictures is not None:
-            self.latents = LatentCache(pictures, self.dataset, encoder.picture_identity())
+            self.latents = LatentCache(pictures, self.dataset, encoder.pictures.identity())
         if texts is not None:
             self.text = TextCache(texts, self.dataset, encoder.text_identity())
 
@@ -123,7 +132,7 @@ class Keep:
         prepared = [prepare(picture, sample, self.dataset) for picture, sample in members]
         pixels = torch.stack([as_tensor(p.pixels) for p in prepared])
         try:
-            latents = self.encoder.encode_pictures(pixels)
+            latents = self.encoder.pictures.encode(pixels)
         except ValueError as error:  # the model says what is wrong, here is known with which
             names = ", ".join(picture.relative_path for picture, _ in members)
             raise CacheProblem(f"{names}: {error}") from None

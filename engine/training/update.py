@@ -90,7 +90,7 @@ def losses(session: Session, batch: Batch, timestep: int | None = None) -> Tenso
     own, unweighted.
     """
     model, objective = session.model, session.objective
-    latents = model.scale_latents(latents_of(session, batch))
+    latents = model.pictures.scaled(latents_of(session, batch))
     silent = _silent_encoders(session, batch) if timestep is None else None
     sizes = batch.sizes.to(latents.device)
     text = {**silenced(model, text_of(session, batch), silent), "sizes": sizes}
@@ -119,7 +119,7 @@ def latents_of(session: Session, batch: Batch) -> Tensor:
     if batch.latents is not None:
         return batch.latents.to(device, torch.float32)
     assert batch.pixels is not None
-    return session.model.encode_pictures(batch.pixels.to(device)).to(device)
+    return session.model.pictures.encode(batch.pixels.to(device)).to(device)
 
 
 def text_of(session: Session, batch: Batch) -> dict[str, Tensor]:

@@ -114,10 +114,10 @@ def test_every_layout_gives_the_same_model(opened: Open) -> None:
     first = models[0]
     for role, module in models[1].components.items():
         same(first.components[role].state_dict(), module.state_dict())
-    same(first.vae.state_dict(), models[1].vae.state_dict())
+    same(first.pictures.vae.state_dict(), models[1].pictures.vae.state_dict())
     assert models[1].facts.shape == first.facts.shape
     folder = opened("diffusers")
-    same(first.vae.state_dict(), folder.vae.state_dict(), anything=False)
+    same(first.pictures.vae.state_dict(), folder.pictures.vae.state_dict(), anything=False)
     assert folder.facts.shape == first.facts.shape
     assert [s.name for s in folder.sites] == [s.name for s in first.sites]
 

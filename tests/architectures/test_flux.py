@@ -87,11 +87,11 @@ def test_packing_is_exact_and_in_the_models_order() -> None:
 def test_latents_are_scaled_and_shifted(loaded: Load) -> None:
     """training-sd-flux 9, check 13."""
     model = loaded()
-    latents = model.encode_pictures(torch.zeros(1, 3, 32, 48))
+    latents = model.pictures.encode(torch.zeros(1, 3, 32, 48))
     assert latents.shape == (1, 16, 4, 6)
-    scaled = model.scale_latents(latents)
+    scaled = model.pictures.scaled(latents)
     assert torch.allclose(scaled, (latents - 0.1159) * 0.3611, atol=1e-6)
-    decoded = model.vae.decode(latents).sample  # pyright: ignore[reportCallIssue]
+    decoded = model.pictures.vae.decode(latents).sample  # pyright: ignore[reportCallIssue]
     assert torch.allclose(model.pictures.decode(scaled), decoded, atol=1e-5)
 
 
@@ -242,7 +242,7 @@ def pipeline_of(model: FluxModel) -> Any:
     absent: dict[str, Any] = dict.fromkeys(
         ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
     )
-    parts: dict[str, Any] = {"vae": model.vae, "transformer": model.transformer}
+    parts: dict[str, Any] = {"vae": model.pictures.vae, "transformer": model.transformer}
     pipeline: Any = FluxPipeline(scheduler=scheduler, **parts, **absent)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -79,14 +79,14 @@ def test_every_layout_gives_the_same_frozen_model(tiny: Make, layout: str, varia
     small = {} if layout == "diffusers" else {"vocabulary": SHIPPED_VOCABULARY}
     made = flux_modules(variant, **small)
     assert_same(model.transformer, made.transformer)
-    assert_same(model.vae, made.vae)
+    assert_same(model.pictures.vae, made.vae)
     assert_same(model.encoders.clip, made.clip)
     assert_same(model.encoders.t5, made.t5)
     assert model.pictures.vae.config["shift_factor"] == 0.1159
     assert model.facts.variant == variant
     assert model.options.t5_max_tokens == {"dev": 512, "schnell": 256}[variant]
     assert set(model.components) == {"denoiser", "text_encoder", "text_encoder_2"}
-    for module in (*model.components.values(), model.vae):
+    for module in (*model.components.values(), model.pictures.vae):
         assert not module.training
         assert not any(p.requires_grad or p.is_meta for p in module.parameters())
 
@@ -297,7 +297,9 @@ def test_the_published_models_are_covered_to_the_last_tensor(
     """training-sd-flux 9, check 27: 11.901 B numbers; every parameter comes from one place."""
     config = json.loads((CONFIGS / "transformer" / "config.json").read_text("utf-8"))
     with torch.device("meta"):
-        model = FluxTransformer2DModel.from_config(config | {"guidance_embeds": shape.guidance})
+        model: Any = FluxTransformer2DModel.from_config(
+            config | {"guidance_embeds": shape.guidance}
+        )
     covered = [part.name for parts in _parts(shape).values() for part in parts]
     assert sorted(covered) == sorted(model.state_dict())
     assert sum(p.numel() for p in model.parameters()) / 1e9 == pytest.approx(billions, abs=6e-4)

@@ -228,7 +228,8 @@ def test_eight_bits_stay_near(
 @pytest.fixture
 def coder(files: Path) -> PictureCoder:
     return model_of(
-        Knows(torch.zeros(1)), load_vae(files / "vae.safetensors", torch.float32, "model.vae")
+        Knows(torch.zeros(1)),
+        load_vae(files / "vae.safetensors", torch.float32, "model.vae"),
     ).pictures
 
 

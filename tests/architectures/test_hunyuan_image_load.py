@@ -51,7 +51,7 @@ def load_path(
 
 
 def parts_of(model: HunyuanImageModel) -> tuple[nn.Module, ...]:
-    return model.denoiser, model.vae, model.text.encoder, model.text.glyph_encoder
+    return model.denoiser, model.pictures.vae, model.text.encoder, model.text.glyph_encoder
 
 
 def test_every_layout_gives_the_same_frozen_model(made: dict[str, Path]) -> None:
@@ -93,7 +93,7 @@ def test_one_step_trains_without_network(made: dict[str, Path], layout: str) -> 
     )
     network.attach()
     model.enable_gradient_checkpointing()
-    latents = model.scale_latents(model.encode_pictures(torch.rand(2, 3, 64, 64) * 2 - 1))
+    latents = model.pictures.scaled(model.pictures.encode(torch.rand(2, 3, 64, 64) * 2 - 1))
     assert latents.shape == (2, 4, 2, 2)
     noise = torch.randn_like(latents)
     text = model.encode_text(["a cat", 'a sign "Open"'])

@@ -81,7 +81,7 @@ def test_every_layout_gives_the_same_model(opened: Open) -> None:
         assert model.facts.shape == first.facts.shape
         assert [s.name for s in model.sites] == [s.name for s in first.sites]
         parts = [(first.denoiser, model.denoiser), (first.text_encoder, model.text_encoder)]
-        for one, other in [*parts, (first.vae, model.vae)]:
+        for one, other in [*parts, (first.pictures.vae, model.pictures.vae)]:
             same(one.state_dict(), other.state_dict())
         texts = [m.encode_text(["a cat on a mat", ""])["states"] for m in (first, model)]
         assert torch.equal(*texts)
@@ -137,7 +137,7 @@ def test_weights_are_read_in_bf16(opened: Open) -> None:
     model = opened("components", dtype=torch.bfloat16)
     assert {p.dtype for p in model.denoiser.parameters()} == {torch.bfloat16}
     assert {p.dtype for p in model.text_encoder.parameters()} == {torch.bfloat16}
-    assert {p.dtype for p in model.vae.parameters()} == {torch.float32}
+    assert {p.dtype for p in model.pictures.vae.parameters()} == {torch.float32}
 
 
 def refused(opened: Open, layout: str, **options: Any) -> ModelProblem:

@@ -27,25 +27,25 @@ def pixels(b: int = 2, height: int = 64, width: int = 96) -> torch.Tensor:
 
 def test_latents_are_the_posteriors_mean_unscaled(loaded: Load) -> None:
     model = loaded()
-    latents = model.encode_pictures(pixels())
+    latents = model.pictures.encode(pixels())
     assert latents.shape == (2, 4, 8, 12)
     assert latents.dtype == torch.float32
     assert not latents.requires_grad
     with torch.no_grad():
-        encoded: Any = model.vae.encode(pixels()[:1])
+        encoded: Any = model.pictures.vae.encode(pixels()[:1])
     assert torch.allclose(latents[:1], encoded.latent_dist.mean, atol=1e-6)
-    assert torch.equal(model.scale_latents(latents), latents * 0.18215)
+    assert torch.equal(model.pictures.scaled(latents), latents * 0.18215)
 
 
 def test_scaling_round_trips_through_the_decoder(loaded: Load) -> None:
     """training-sd-flux 9, check 13, for SD's factor."""
     model = loaded()
-    latents = model.encode_pictures(pixels(1))
+    latents = model.pictures.encode(pixels(1))
     with torch.no_grad():
-        vae: Any = model.vae
+        vae: Any = model.pictures.vae
         decoded = vae.decode(latents)
     assert torch.allclose(
-        model.decode_latents(model.scale_latents(latents)), decoded.sample, atol=1e-5
+        model.pictures.decode(model.pictures.scaled(latents)), decoded.sample, atol=1e-5
     )
 
 
@@ -53,24 +53,24 @@ def test_latents_that_are_not_finite_are_an_error(loaded: Load) -> None:
     """training-sd-flux 9, check 13."""
     model = loaded()
     with torch.no_grad():
-        model.vae.get_parameter("quant_conv.bias")[0] = float("nan")
+        model.pictures.vae.get_parameter("quant_conv.bias")[0] = float("nan")
     with pytest.raises(ValueError, match="VAE precision"):
-        model.encode_pictures(pixels(1))
+        model.pictures.encode(pixels(1))
 
 
 def test_large_pictures_go_through_in_tiles(loaded: Load) -> None:
     model = loaded()
     model.pictures._set_tiling(1537)
-    assert model.vae.use_tiling
-    model.encode_pictures(pixels(1))
-    assert not model.vae.use_tiling
+    assert model.pictures.vae.use_tiling
+    model.pictures.encode(pixels(1))
+    assert not model.pictures.vae.use_tiling
 
 
 def test_autocast_does_not_touch_the_vae(loaded: Load) -> None:
     model = loaded()
-    plain = model.encode_pictures(pixels(1))
+    plain = model.pictures.encode(pixels(1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(model.encode_pictures(pixels(1)), plain)
+        assert torch.equal(model.pictures.encode(pixels(1)), plain)
 
 
 # Text
@@ -114,7 +114,8 @@ def test_prompts_of_a_preview_are_padded_to_one_length(loaded: Load) -> None:
 
 def test_gradients_reach_the_text_encoder_only_in_grad_mode(loaded: Load) -> None:
     model = loaded()
-    model.texts.encoder.final_layer_norm.requires_grad_(True)
+    encoder: Any = model.components["text_encoder"]
+    encoder.final_layer_norm.requires_grad_(True)
     assert model.encode_text(["cat"])["states"].requires_grad
     with torch.no_grad():
         assert not model.encode_text(["cat"])["states"].requires_grad
@@ -126,13 +127,13 @@ def test_gradients_reach_the_text_encoder_only_in_grad_mode(loaded: Load) -> Non
 
 def test_identities_follow_weights_and_options(loaded: Load) -> None:
     first, same = loaded(), loaded()
-    assert first.picture_identity() == same.picture_identity()
+    assert first.pictures.identity() == same.pictures.identity()
     assert first.text_identity() == same.text_identity()
     other = loaded(made={"seed": 3}, clip_skip=2)
-    assert first.picture_identity()["vae"] != other.picture_identity()["vae"]
+    assert first.pictures.identity()["vae"] != other.pictures.identity()["vae"]
     assert first.text_identity()["text_encoder"] != other.text_identity()["text_encoder"]
     assert other.text_identity()["clip_skip"] == 2
-    assert loaded(vae_precision="bf16").picture_identity() != first.picture_identity()
+    assert loaded(vae_precision="bf16").pictures.identity() != first.pictures.identity()
 
 
 def test_one_changed_number_changes_the_fingerprint() -> None:
@@ -164,7 +165,7 @@ def with_adapter(loaded: Load) -> Iterator[tuple[Any, Network]]:
 
 def one_loss(model: Any, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     objective = Objective(Options(), model.prediction)
-    latents = model.scale_latents(model.encode_pictures(pixels()))
+    latents = model.pictures.scaled(model.pictures.encode(pixels()))
     noise = draw_noise(latents, [1, 2], Options())
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype != torch.float32):
         text = model.encode_text(["cat", "dog"])
@@ -175,7 +176,7 @@ def one_loss(model: Any, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 def test_only_the_adapter_learns(with_adapter: tuple[Any, Network], dtype: torch.dtype) -> None:
     """training-sd-flux 9, check 30."""
     model, network = with_adapter
-    bases = [named_tensors(m) for m in (*model.components.values(), model.vae)]
+    bases = [named_tensors(m) for m in (*model.components.values(), model.pictures.vae)]
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.1)
     before = [p.detach().clone() for p in network.parameters()]
     loss = one_loss(model, dtype)
@@ -184,7 +185,7 @@ def test_only_the_adapter_learns(with_adapter: tuple[Any, Network], dtype: torch
     assert all(p.grad is not None for p in network.parameters())
     optimizer.step()
     assert any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
-    for module, base in zip((*model.components.values(), model.vae), bases, strict=True):
+    for module, base in zip((*model.components.values(), model.pictures.vae), bases, strict=True):
         for name, parameter in module.named_parameters():
             assert parameter.grad is None
             assert torch.equal(parameter, base[name])
@@ -212,9 +213,10 @@ def test_checkpointing_changes_no_gradient(with_adapter: tuple[Any, Network]) ->
 def test_checkpointing_recomputes_the_text_encoder(loaded: Load) -> None:
     model = loaded()
     calls: list[int] = []
-    layer: Any = model.components["text_encoder"].encoder.layers[0].mlp
+    encoder: Any = model.components["text_encoder"]
+    layer: Any = encoder.encoder.layers[0].mlp
     layer.register_forward_pre_hook(lambda *_: calls.append(1))
-    model.texts.encoder.final_layer_norm.requires_grad_(True)
+    encoder.final_layer_norm.requires_grad_(True)
     layer.fc1.requires_grad_(True)
     model.enable_gradient_checkpointing()
     model.encode_text(["cat"])["states"].square().sum().backward()

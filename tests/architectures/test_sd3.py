@@ -209,7 +209,7 @@ def test_weights_in_prompts_are_read_past(
 def test_latents_are_scaled_and_shifted_as_published(model: Sd3Model) -> None:
     """training-sd-flux 9, check 13: (z − 0.0609)·1.5305 and back, within 1e-5."""
     latents = torch.randn(1, 16, 4, 4)
-    scaled = model.scale_latents(latents)
+    scaled = model.pictures.scaled(latents)
     assert torch.allclose(scaled, (latents - 0.0609) * 1.5305, atol=1e-5)
     assert torch.allclose(scaled / 1.5305 + 0.0609, latents, atol=1e-5)
 

@@ -78,7 +78,7 @@ def test_one_file_holds_what_the_folder_holds(variant: Variant, tmp_path: Path) 
     model = loaded(make_sd3(tmp_path, "single_file", variant=variant))
     wanted = tiny_sd3(variant, clip_vocabulary=49408, t5_vocabulary=32128)
     assert_equal(model.transformer, wanted.transformer)
-    assert_equal(model.vae, wanted.vae)
+    assert_equal(model.pictures.vae, wanted.vae)
     assert_equal(model.encoders.clip_l, wanted.clip_l)
     assert_equal(model.encoders.clip_g, wanted.clip_g)
     assert model.encoders.t5 is not None
@@ -107,7 +107,7 @@ def test_the_files_that_people_have_load_together(files: Path) -> None:
     model = loaded(files, **beside(files))
     wanted = tiny_sd3(clip_vocabulary=49408, t5_vocabulary=32128)
     assert_equal(model.transformer, wanted.transformer)
-    assert_equal(model.vae, wanted.vae)
+    assert_equal(model.pictures.vae, wanted.vae)
     assert_equal(model.encoders.clip_g, wanted.clip_g)
 
 

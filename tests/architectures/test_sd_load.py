@@ -25,7 +25,7 @@ def load_path(path: Path | str, architecture: str = "sd1", **options: Any) -> An
 def test_every_layout_gives_a_frozen_model_in_eval_mode(loaded: Load) -> None:
     for layout in ("diffusers", "single_file", "ckpt"):
         model = loaded(layout)
-        for module in (*model.components.values(), model.vae):
+        for module in (*model.components.values(), model.pictures.vae):
             assert not module.training
             assert not any(p.requires_grad or p.is_meta for p in module.parameters())
         assert model.prediction == "epsilon"
@@ -50,7 +50,7 @@ def test_only_the_half_precision_variant_is_there(tmp_path: Path, tiny: Make) ->
     model = load_path(folder)
     expected = tiny_modules().unet.conv_in.weight.half().float()
     assert torch.equal(model.unet.conv_in.weight, expected)
-    assert model.unet.dtype == model.vae.dtype == torch.float32
+    assert model.unet.dtype == model.pictures.vae.dtype == torch.float32
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -61,7 +61,7 @@ def test_weights_come_in_the_precision_asked_for(
     model = loaded(layout, dtype=dtype, vae_precision="bf16")
     assert {p.dtype for p in model.unet.parameters()} == {dtype}
     assert {p.dtype for p in model.components["text_encoder"].parameters()} == {dtype}
-    assert {p.dtype for p in model.vae.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in model.pictures.vae.parameters()} == {torch.bfloat16}
 
 
 def test_parts_are_reported_and_loading_can_be_stopped(tiny: Make) -> None:
@@ -233,7 +233,7 @@ def test_another_vae_is_taken_from_a_file_or_a_folder(tiny: Make, loaded: Load) 
         other / "vae" / "diffusion_pytorch_model.safetensors",
         tiny("single_file", seed=9),
     ):
-        vae = loaded(vae=str(path)).vae
+        vae = loaded(vae=str(path)).pictures.vae
         same = torch.equal(vae.state_dict()["quant_conv.weight"], expected["quant_conv.weight"])
         assert same, path
 

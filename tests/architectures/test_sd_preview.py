@@ -30,7 +30,7 @@ def test_a_preview_is_the_librarys_own_picture(loaded: Load, sampler: str, cfg: 
         ("text_encoder", "tokenizer", "safety_checker", "feature_extractor")
     )
     pipeline: Any = StableDiffusionPipeline(
-        vae=model.vae,
+        vae=model.pictures.vae,
         unet=model.unet,
         scheduler=make_scheduler(sampler, "epsilon", False),
         requires_safety_checker=False,

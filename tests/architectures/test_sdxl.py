@@ -194,7 +194,7 @@ def test_a_preview_is_the_librarys_own_picture(model: SdModel, cfg: float, zero_
         ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
     )
     pipeline: Any = StableDiffusionXLPipeline(
-        vae=model.vae,  # pyright: ignore[reportArgumentType]
+        vae=model.pictures.vae,  # pyright: ignore[reportArgumentType]
         unet=model.unet,
         scheduler=make_scheduler("euler", "v" if zero_snr else "epsilon", zero_snr),
         add_watermarker=False,

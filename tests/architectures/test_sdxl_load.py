@@ -46,13 +46,13 @@ def test_a_file_gives_the_very_modules_it_was_made_of(file: Path) -> None:
     """training-sd-flux 9, check 2: bit-equal, and the projection is the file's transposed."""
     model, expected = loaded(file), tiny_sdxl(vocabulary=49408)
     assert_same(model.unet, expected.unet)
-    assert_same(model.vae, expected.vae)
+    assert_same(model.pictures.vae, expected.vae)
     assert_same(model.components["text_encoder"], expected.clip_l)
     assert_same(model.components["text_encoder_2"], expected.clip_g)
     stored = load_file(file)["conditioner.embedders.1.model.text_projection"]
     assert torch.equal(model.texts.clip_g.text_projection.weight, stored.T)
-    assert model.vae.config["scaling_factor"] == 0.13025
-    for module in (*model.components.values(), model.vae):
+    assert model.pictures.vae.config["scaling_factor"] == 0.13025
+    for module in (*model.components.values(), model.pictures.vae):
         assert not module.training
         assert not any(p.requires_grad for p in module.parameters())
 

@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -43,7 +44,8 @@ def test_exclamation_marks_stay_words_when_they_are_the_padding(clip: ClipTokeni
 
 
 def test_padding_is_read_from_a_folder_that_says_exclamation_mark(loaded: Load) -> None:
-    tokenizer = loaded(architecture="sd2").texts.tokenizer
+    texts: Any = loaded(architecture="sd2").texts
+    tokenizer = texts.tokenizer
     assert tokenizer.pad == 0
     assert tokenizer.ids("!") != [tokenizer.pad]
 

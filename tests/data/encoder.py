@@ -12,26 +12,33 @@ from torch.nn import functional
 from engine.plan.keys import key
 
 
+class SmallPictures:
+    """Latents are the means of 8×8 pixels; counts what it encodes."""
+
+    def __init__(self, vae: str) -> None:
+        self.vae = vae
+        self.encoded = 0
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        self.encoded += len(pixels)
+        return functional.avg_pool2d(pixels, 8)
+
+    def identity(self) -> dict[str, Any]:
+        return {"vae": self.vae}
+
+
 class SmallEncoder:
-    """Latents are the means of 8×8 pixels; text states are made of the caption's letters."""
+    """Text states are made of the caption's letters."""
 
     def __init__(self, vae: str = "one", text: str = "one") -> None:
-        self.vae = vae
+        self.pictures = SmallPictures(vae)
         self.text = text
-        self.pictures = 0
         self.captions: list[str] = []
-
-    def encode_pictures(self, pixels: Tensor) -> Tensor:
-        self.pictures += len(pixels)
-        return functional.avg_pool2d(pixels, 8)
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
         self.captions += captions
         rows = [torch.full((3, 2), float(key(caption) % 1000)) for caption in captions]
         return {"states": torch.stack(rows)}
-
-    def picture_identity(self) -> dict[str, Any]:
-        return {"vae": self.vae}
 
     def text_identity(self) -> dict[str, Any]:
         return {"text_encoder": self.text}

@@ -54,9 +54,9 @@ def _quiet(*_: object) -> None:
 
 def _fill(loader: Loader, encoder: SmallEncoder) -> int:
     """Fill the caches; returns how many pictures were encoded for it."""
-    before = encoder.pictures
+    before = encoder.pictures.encoded
     assert loader.fill_caches(_quiet) == {}
-    return encoder.pictures - before
+    return encoder.pictures.encoded - before
 
 
 def test_kept_latents_equal_fresh_ones(folder: Path) -> None:
@@ -71,7 +71,7 @@ def test_kept_latents_equal_fresh_ones(folder: Path) -> None:
     for fresh, *kept in zip(*runs, strict=True):
         for batch, *others in zip(fresh.micros, *(k.micros for k in kept), strict=True):
             assert batch.pixels is not None
-            wanted = encoder.encode_pictures(batch.pixels)
+            wanted = encoder.pictures.encode(batch.pixels)
             for other in others:
                 assert other.pixels is None
                 assert other.latents is not None

@@ -159,7 +159,7 @@ def test_diffusers_loads_our_file_with_equal_output(
     sites = sites_of("sd1", shape_of("sd1", golden.components))
     network = Network.create(place(options, sites, "sd1"), golden.components, options, 1)
     torch.manual_seed(0)
-    for adapter in network.each():
+    for adapter in network.each_adapter():
         nn.init.normal_(adapter.up, std=0.1)
     base = golden.run(io)
     network.eval().attach()

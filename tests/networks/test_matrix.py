@@ -93,7 +93,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Any:
         torch.manual_seed(SEED)
         with torch.no_grad():
             pixels = torch.rand(1, 3, 64, 64) * 2 - 1
-            latents = model.scale_latents(model.encode_pictures(pixels))
+            latents = model.pictures.scaled(model.pictures.encode(pixels))
             text = dict(model.encode_text(["a cat"]))
         text["sizes"] = torch.tensor([[64, 64, 0, 0, 64, 64]])
         noisy = torch.randn_like(latents)

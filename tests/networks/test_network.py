@@ -55,7 +55,7 @@ def made(architecture: str, **options: object) -> tuple[dict[str, int], dict[str
     network = Network.create(placements, components, network_options, 1)
     counts: dict[str, int] = {}
     parameters: dict[str, int] = {}
-    for adapter in network.each():
+    for adapter in network.each_adapter():
         component = adapter.site.component
         counts[component] = counts.get(component, 0) + 1
         size = sum(p.numel() for p in adapter.parameters())
@@ -121,8 +121,8 @@ def test_state_has_three_tensors_an_adapter(golden: Golden) -> None:
 
 def test_alpha_and_scale(golden: Golden) -> None:
     """Check 29: alpha 0 means scale 1; alpha 1, rank 4 is 0.25."""
-    assert {a.scale for a in small(golden, alpha=0).each()} == {1.0}
-    assert {a.scale for a in small(golden, alpha=1).each()} == {0.25}
+    assert {a.scale for a in small(golden, alpha=0).each_adapter()} == {1.0}
+    assert {a.scale for a in small(golden, alpha=1).each_adapter()} == {0.25}
 
 
 def test_first_values_do_not_depend_on_what_else_is_trained(golden: Golden) -> None:
@@ -149,7 +149,7 @@ def test_a_new_network_changes_nothing(golden: Golden) -> None:
 
 def test_weights_come_back_bit_for_bit(golden: Golden) -> None:
     network = small(golden)
-    for adapter in network.each():
+    for adapter in network.each_adapter():
         nn.init.normal_(adapter.up)
     saved = network.weights()
     other = small(golden, seed=2)
@@ -169,20 +169,20 @@ def test_loading_keeps_the_strength_when_alpha_or_rank_differ() -> None:
         return Network.create([placement], components, NetworkOptions(), 3)
 
     first = network(4, 2.0)
-    nn.init.normal_(first.each()[0].up)
-    delta = first.each()[0].delta()
+    nn.init.normal_(first.each_adapter()[0].up)
+    delta = first.each_adapter()[0].delta()
     for rank, alpha in ((4, 8.0), (6, 1.0), (6, 6.0)):
         second = network(rank, alpha)
         report = second.load_weights(first.weights())
         assert report.kept == 1.0
-        assert error([second.each()[0].delta()], [delta]) < 1e-6
-        assert second.each()[0].alpha == alpha
+        assert error([second.each_adapter()[0].delta()], [delta]) < 1e-6
+        assert second.each_adapter()[0].alpha == alpha
     cut = network(3, 3.0)
     report = cut.load_weights(first.weights())
     assert report.cut == (FUSED.name,)
     u, sigma, v = torch.linalg.svd(delta)
     best = u[:, :3] @ torch.diag(sigma[:3]) @ v[:3]
-    assert error([cut.each()[0].delta()], [best]) < 1e-5
+    assert error([cut.each_adapter()[0].delta()], [best]) < 1e-5
     share = (sigma[:3].square().sum() / sigma.square().sum()).item()
     assert report.kept == pytest.approx(share, abs=1e-6)
 
@@ -195,9 +195,9 @@ def test_loading_accepts_missing_and_whole_number_alphas() -> None:
     down, up = torch.randn(2, 6), torch.randn(4, 2)
     keys = {"lora_unet_x.lora_down.weight": down, "lora_unet_x.lora_up.weight": up}
     network.load_weights(keys)
-    assert torch.equal(network.each()[0].up, up)
+    assert torch.equal(network.each_adapter()[0].up, up)
     network.load_weights({**keys, "lora_unet_x.alpha": torch.tensor(1)})
-    assert torch.equal(network.each()[0].up, up / 2)
+    assert torch.equal(network.each_adapter()[0].up, up / 2)
     report = network.load_weights({**keys, "lora_unet_y.alpha": torch.tensor(1)})
     assert report.unexpected == ("lora_unet_y.alpha",)
     with pytest.raises(AdapterProblem, match="only one of its two matrices"):
@@ -221,13 +221,13 @@ def test_linear_and_conv_spellings_of_a_projection_are_both_read() -> None:
             "lora_unet_y.lora_up.weight": up,
         }
     )
-    flat, conv = network.each()
+    flat, conv = network.each_adapter()
     assert torch.equal(flat.down, down)
     assert torch.equal(conv.up, up[:, :, None, None])
 
 
 def test_groups_have_own_rates_and_clean_names(golden: Golden) -> None:
-    groups = small(golden).parameter_groups(Optimizer(text_encoder_lr=5e-5))
+    groups = small(golden).parameter_groups(Optimizer(text_encoder_lr=[5e-5]))
     assert [(g.name, g.lr) for g in groups] == [("textencoder", 5e-5), ("unet", 1e-4)]
     assert [len(g.params) for g in groups] == [24, 384]
 
@@ -238,7 +238,7 @@ def test_loraplus_groups(golden: Golden) -> None:
     groups = network.parameter_groups(Optimizer())
     assert [g.name for g in groups] == ["unet", "unet plus"]
     assert [g.lr for g in groups] == pytest.approx([1e-4, 1.6e-3])
-    ups = {id(a.up) for a in network.each()}
+    ups = {id(a.up) for a in network.each_adapter()}
     assert {id(p) for p in groups[1].params} == ups
     assert not {id(p) for p in groups[0].params} & ups
     network = small(golden, loraplus_lr_ratio=16, loraplus_text_encoder_lr_ratio=4)
@@ -249,12 +249,12 @@ def test_loraplus_groups(golden: Golden) -> None:
 
 def test_block_weights_make_groups_and_zero_rates_train_nothing(golden: Golden) -> None:
     network = small(golden, down_lr_weight=[0, 1, 0.5], up_lr_weight="zeros")
-    groups = network.parameter_groups(Optimizer(text_encoder_lr=0))
+    groups = network.parameter_groups(Optimizer(text_encoder_lr=[0]))
     rates = {g.name: g.lr for g in groups}
     assert rates["unet_block1"] == pytest.approx(1e-4)
     assert rates["unet_block2"] == pytest.approx(5e-5)
     assert "textencoder" not in rates
-    asking = {a.site.component for a in network.each() if a.down.requires_grad}
+    asking = {a.site.component for a in network.each_adapter() if a.down.requires_grad}
     assert asking == {"denoiser"}
 
 
@@ -271,7 +271,7 @@ def test_max_norm_scales_what_is_above_it(kernel: int) -> None:
     model = nn.ModuleDict({f"h{i}": h for i, h in enumerate(hosts)})
     placements = [Placement(site, 3, 6.0) for site in sites]
     network = Network.create(placements, {"denoiser": model}, NetworkOptions(), 1)
-    large, little = network.each()
+    large, little = network.each_adapter()
     for adapter, norm in ((large, 4.0), (little, 0.1)):
         nn.init.normal_(adapter.up)
         with torch.no_grad():
@@ -291,7 +291,7 @@ def test_max_norm_of_a_fused_adapter_is_that_of_the_whole() -> None:
     model = Attention()
     placement = Placement(FUSED, 4, 2.0)
     network = Network.create([placement], {"denoiser": model}, NetworkOptions(), 1)
-    adapter = network.each()[0]
+    adapter = network.each_adapter()[0]
     nn.init.normal_(adapter.up, std=20)
     network.apply_max_norm(1.0)
     assert adapter.delta().norm().item() == pytest.approx(1.0, rel=1e-5)
@@ -314,7 +314,7 @@ def test_a_model_of_other_sizes_is_refused() -> None:
 
 def test_starting_from_a_file(golden: Golden, tmp_path: Path) -> None:
     first = small(golden, train="denoiser")
-    for adapter in first.each():
+    for adapter in first.each_adapter():
         nn.init.normal_(adapter.up, std=0.1)
     path = tmp_path / "first.safetensors"
     save(path, first.weights(), {}, "fp32")
@@ -322,16 +322,16 @@ def test_starting_from_a_file(golden: Golden, tmp_path: Path) -> None:
     options = NetworkOptions(rank=6, alpha=6, start_from=str(path))
     network, notes = start_network(options, "sd1", sites, golden.components, 5)
     assert notes == ("12 layers are not in the file and start from nothing.",)
-    deltas = {a.site.name: a.delta() for a in first.each()}
-    for adapter in network.each():
+    deltas = {a.site.name: a.delta() for a in first.each_adapter()}
+    for adapter in network.each_adapter():
         assert adapter.rank == 6
         if adapter.site.name in deltas:
             assert error([adapter.delta()], [deltas[adapter.site.name]]) < 1e-5
     options = NetworkOptions(rank=6, alpha=6, start_from=str(path), rank_from_file=True)
     network, notes = start_network(options, "sd1", sites, golden.components, 5)
     assert notes == ()
-    assert len(network.each()) == 192
-    assert {(a.rank, a.alpha) for a in network.each()} == {(4, 1.0)}
+    assert len(network.each_adapter()) == 192
+    assert {(a.rank, a.alpha) for a in network.each_adapter()} == {(4, 1.0)}
     options = NetworkOptions(rank=2, alpha=2, start_from=str(path), train="denoiser")
     network, notes = start_network(options, "sd1", sites, golden.components, 5)
     assert "higher rank in 192 layers" in notes[0]
@@ -356,6 +356,6 @@ def test_training_moves_both_factors_and_nothing_else(golden: Golden) -> None:
     assert losses[2] < losses[1] < losses[0]
     after = network.weights()
     moved = [k for k, v in after.items() if not torch.equal(v, before[k])]
-    assert len(moved) == 2 * len(network.each())
+    assert len(moved) == 2 * len(network.each_adapter())
     assert all(torch.equal(a, b) for a, b in zip(frozen, golden.unet.parameters(), strict=True))
     assert not math.isnan(losses[-1])

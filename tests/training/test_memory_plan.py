@@ -92,7 +92,7 @@ def test_static_parts_are_exact(
     wanted = {
         "picture model": of_module(session.model.components["denoiser"]),
         "text encoder": text,
-        "VAE": of_module(session.model.vae),
+        "VAE": of_module(session.model.pictures.vae),
         "adapters": held(session.network.parameters()),
         "gradients": seen["gradients"],
         "optimizer": states(session),

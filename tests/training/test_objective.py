@@ -17,7 +17,7 @@ from engine.training.noise import Noise
 from engine.training.objective import Objective, Prior, check_objective
 
 
-def objective(prediction: Prediction = "epsilon", zero: bool = False, **values: Any) -> Objective:
+def objective(prediction: Prediction = "epsilon", zero: bool = False, **values: Any) -> Any:
     return Objective(Options(**values), prediction, zero_terminal_snr=zero)
 
 
