@@ -17,6 +17,8 @@ from engine.networks.network import Member, Network
 from engine.networks.problem import AdapterProblem
 from engine.networks.shape import shape_of
 from engine.networks.variants.norm import NormDelta
+from engine.plan.adapter_names import for_another, is_other, is_text, told_by_pictures
+from engine.plan.model_names import LABELS
 from engine.plan.ranks import FileRanks
 from engine.plan.site import Placement, Site
 from engine.plan.sites import sites_of
@@ -91,11 +93,7 @@ def attach_file(
     present = {role: model for role, model in components.items() if model is not None}
     sites = sites_of(architecture, shape_of(architecture, present))
     matched = match(file, sites, present)
-    if not matched.names:
-        reasons = sorted({u.reason for u in matched.unused})
-        raise AdapterProblem(
-            f"{file.path.name}: nothing in it fits this model ({'; '.join(reasons[:3])})."
-        )
+    require_fit(file, matched, architecture, sites, present)
     members: list[Member] = []
     for site in sites:
         if site.name in matched.factors:
@@ -113,6 +111,34 @@ def attach_file(
     network.set_weight(weight)
     network.attach()
     return Handle(network, file, matched)
+
+
+def require_fit(
+    file: AdapterFile,
+    matched: Matched,
+    architecture: str,
+    sites: Iterable[Site],
+    components: Mapping[str, object],
+) -> None:
+    """Refuse a file for another model, even where the text encoders are the same.
+
+    Raises:
+        AdapterProblem: saying for which model it is, where its names tell, and what to do.
+    """
+    made_for = told_by_pictures((*file.factors, *file.norms))
+    pictures = sum(not is_text(name) for name in (*file.factors, *file.norms))
+    text = {site.name for site in sites if site.component.startswith("text_encoder")}
+    fits = text.issuperset(matched.names) if "denoiser" in components and pictures else False
+    if matched.names and not fits:
+        return
+    if made_for is not None and is_other(made_for, architecture):
+        labels = LABELS[made_for.architecture], LABELS[architecture]
+        raise AdapterProblem(for_another(file.path.name, *labels))
+    reasons = sorted({unused.reason for unused in matched.unused})
+    raise AdapterProblem(
+        f"{file.path.name}: nothing in it fits this model ({'; '.join(reasons[:3])}). Choose an "
+        f"adapter for {LABELS[architecture]}."
+    )
 
 
 def refuse_variants(file: AdapterFile) -> None:
@@ -164,12 +190,19 @@ def match(file: AdapterFile, sites: Iterable[Site], components: Mapping[str, obj
         elif part is not None:
             pieces.setdefault(site.name, {})[part] = file.factors[name]
         else:
-            factors[site.name] = fit_shape(file.factors[name], site)
+            factors[site.name] = _fitted(file, file.factors[name], site)
             _refuse_input_axis(factors[site.name], site)
     for site in sites:
         if site.name in pieces:
-            factors[site.name] = fit_shape(fused(site, pieces[site.name]), site)
+            factors[site.name] = _fitted(file, fused(site, pieces[site.name]), site)
     return Matched(factors, tuple(unused), norms)
+
+
+def _fitted(file: AdapterFile, factors: Factors, site: Site) -> Factors:
+    try:
+        return fit_shape(factors, site)
+    except AdapterProblem as problem:
+        raise AdapterProblem(f"{file.path.name}: {problem}") from None
 
 
 def _refuse_input_axis(factors: Factors, site: Site) -> None:

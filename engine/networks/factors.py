@@ -126,7 +126,7 @@ def fit_shape(factors: Factors, site: Site) -> Factors:
         raise AdapterProblem(
             f"{site.name} has the shapes {tuple(factors.down.shape)} and "
             f"{tuple(factors.up.shape)}; this model's layer is {site.columns} → {site.rows}. The "
-            "file is for another model."
+            "file is for another model; choose one for this."
         )
     return replace(factors, down=down, up=up, magnitude=magnitude)
 

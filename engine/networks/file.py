@@ -19,6 +19,7 @@ from torch import Tensor
 
 from engine.networks.factors import Factors
 from engine.networks.layouts import FURTHER_KINDS, Layout, layout_of, take_apart
+from engine.plan.adapter_names import no_adapter, rank_zero
 from engine.plan.header import FileProblem, Header, read_header
 
 Precision = Literal["bf16", "fp16", "fp32"]
@@ -117,7 +118,7 @@ def read(path: Path | str) -> AdapterFile:
             part.tensors[taken.kind] = file.get_tensor(key)
             part.keys[taken.kind] = key
     if not parts:
-        raise FileProblem(f"{path.name}: there is no adapter in this file; it is no LoRA.")
+        raise FileProblem(no_adapter(path.name))
     alphas = _alphas_in_metadata(header)
     factors, further, norms, without = {}, {}, {}, []
     for name, part in parts.items():
@@ -134,7 +135,7 @@ def read(path: Path | str) -> AdapterFile:
         alpha = part.tensors.get("alpha")
         if alpha is None and name not in alphas:
             without.append(name)
-        given = alphas.get(name, 0.0) if alpha is None else float(alpha.item())
+        given = alphas.get(name, 0.0) if alpha is None else _number(path.name, part, "alpha")
         factors[name] = _factors(path.name, name, part, given, beyond)
     dtypes = sorted({info.dtype for info in header.entries.values()})
     return AdapterFile(
@@ -152,26 +153,46 @@ def _factors(file: str, name: str, part: _Parts, alpha: float, beyond: tuple[str
             )
     down, up = part.tensors["down"], part.tensors["up"]
     if down.dim() not in (2, 4) or 0 in down.shape or 0 in up.shape:
-        raise FileProblem(f"{file}: {name} has rank 0: {part.keys['down']} is empty.")
+        raise FileProblem(rank_zero(file, part.keys["down"]))
     if up.dim() not in (2, 4) or up.shape[1] != down.shape[0]:
         raise FileProblem(
             f"{file}: the two matrices of {name} do not fit: {tuple(down.shape)} and "
             f"{tuple(up.shape)}."
         )
     _check_finite(file, part)
+    for kind in ("down", "up"):
+        if not part.tensors[kind].is_floating_point():
+            raise FileProblem(
+                f"{file}: {part.keys[kind]} holds whole numbers; it is packed in a way that is not "
+                "read here. Use the file in fp32, fp16 or bf16."
+            )
     magnitude = next((part.tensors[kind] for kind in MAGNITUDES if kind in beyond), None)
     if magnitude is not None and magnitude.dim() == 1:
         magnitude = magnitude[:, None]  # PEFT's: one for each output
     factors = Factors(
         down, up, alpha or float(down.shape[0]), part.tensors.get("lora_mid.weight"), magnitude
     )
-    scalar = part.tensors.get("scalar")
-    return factors if scalar is None else replace(factors, up=up.float() * scalar.float())
+    if "scalar" not in part.tensors:
+        return factors
+    return replace(factors, up=up.float() * _number(file, part, "scalar"))
+
+
+def _number(file: str, part: _Parts, kind: str) -> float:
+    """The one number of an alpha or a scalar."""
+    tensor = part.tensors[kind]
+    if tensor.numel() != 1:
+        raise FileProblem(
+            f"{file}: {part.keys[kind]} has {tensor.numel()} numbers where one is needed; the file "
+            "is damaged. Use another copy of it."
+        )
+    _check_finite(file, part)
+    return float(tensor.item())
 
 
 def _check_finite(file: str, part: _Parts) -> None:
     for kind, tensor in part.tensors.items():
-        if kind != "alpha" and tensor.is_floating_point() and not tensor.isfinite().all():
+        # fp8 is widened: it has no test of its own
+        if tensor.is_floating_point() and not tensor.float().isfinite().all():
             raise FileProblem(
                 f"{file}: {part.keys[kind]} holds values that are not finite (NaN or infinity); "
                 "the training that wrote it went wrong. Use an earlier file of it."

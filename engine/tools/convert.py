@@ -38,11 +38,5 @@ def convert(
     tensors = tensors_of(source.matched.factors, source.matched.norms)
     made = export(tensors, source.sites, source.architecture, layout)
     save(target, made.tensors, source.file.metadata, precision or source.precision)
-    notes = [*made.notes]
-    if source.matched.unused:
-        first = source.matched.unused[0]
-        notes.append(
-            f"{len(source.matched.unused)} parts of the file were left out, such as {first.name}: "
-            f"{first.reason}."
-        )
-    return Written(target, len(source.matched.names), tuple(notes))
+    notes = (*made.notes, *source.left_out)
+    return Written(target, len(source.matched.names), notes)

@@ -56,7 +56,7 @@ def extract(
     changes["ss_network_alpha"] = f"{alphas.pop():g}" if len(alphas) == 1 else "Dynamic"
     metadata = metadata_with(source, **changes)
     save(target, tensors_of(made, source.matched.norms), metadata, source.precision)
-    return Written(target, len(made))
+    return Written(target, len(made), source.left_out)
 
 
 def name_of_rank(target: Path, rank: int) -> Path:

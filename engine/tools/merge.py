@@ -18,8 +18,8 @@ from engine.networks.problem import AdapterProblem
 from engine.networks.variants.norm import NormDelta
 from engine.networks.variants.tucker import collapse
 from engine.plan.detect import look_at
+from engine.plan.model_names import LABELS
 from engine.plan.site import Placement, Segment, Site
-from engine.schema.architectures import ARCHITECTURES
 from engine.tools.base_files import BaseFiles, Place, TensorFile, tensor_name
 from engine.tools.convert import Written
 from engine.tools.source import Source, ToolProblem, check_target, common_rank, tensors_of
@@ -84,10 +84,11 @@ def merge_into_base(
             shutil.rmtree(beside)
         else:
             beside.unlink(missing_ok=True)
-    notes = ()
+    notes = [note for item in adapters for note in item.source.left_out]
     if left:
-        notes = (f"{len(left)} layers are not in {base.name} and were left out: {left[0]} …",)
-    return Written(target, len({m.site.name for members in work.values() for m in members}), notes)
+        notes.append(f"{len(left)} layers are not in {base.name} and were left out: {left[0]} …")
+    layers = {member.site.name for members in work.values() for member in members}
+    return Written(target, len(layers), tuple(notes))
 
 
 def join(
@@ -127,7 +128,8 @@ def join(
         "ss_training_comment": f"merged from {words}",
     }
     save(target, tensors_of(made, norms), metadata, precision or first.precision)
-    return Written(target, len(made) + len(norms))
+    notes = tuple(note for item in adapters for note in item.source.left_out)
+    return Written(target, len(made) + len(norms), notes)
 
 
 def _weighted(item: Weighted, name: str, factors: Factors) -> Factors:
@@ -153,8 +155,8 @@ def _require_same_model(base: Path, adapters: Sequence[Weighted]) -> None:
         wanted = item.source.architecture
         if found not in (None, wanted):
             raise ToolProblem(
-                f"{item.source.file.path.name} is for {ARCHITECTURES[wanted].label}, and "
-                f"{base.name} is {ARCHITECTURES[found].label}."
+                f"{item.source.file.path.name} is an adapter for {LABELS[wanted]}, and "
+                f"{base.name} is {LABELS[found]}. Choose files of one architecture."
             )
 
 

@@ -74,7 +74,8 @@ def resize(
     save(target, tensors_of(made, source.matched.norms), metadata, source.precision)
     ranks = {name: one.rank for name, one in made.items()}
     mean = sum(shares) / len(shares) if shares else 1.0
-    return Written(target, len(made)), Kept(ranks, min(shares, default=1.0), mean)
+    written = Written(target, len(made), source.left_out)
+    return written, Kept(ranks, min(shares, default=1.0), mean)
 
 
 def rank_for(factors: Factors, energy: float) -> int:

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.networks.attach import Matched, match, refuse_variants
+from engine.networks.attach import Matched, match, refuse_variants, require_fit
 from engine.networks.factors import ALPHA, DOWN, MAGNITUDE, MID, UP, Factors
 from engine.networks.file import AdapterFile, Precision, read
 from engine.networks.inspection import guess_architecture
 from engine.networks.problem import AdapterProblem
 from engine.plan.detect import look_at
+from engine.plan.model_names import LABELS
 from engine.plan.site import Site
 from engine.plan.sites import RULES, ModelShape, sites_of
 from engine.schema.architectures import ARCHITECTURES
@@ -44,6 +45,15 @@ class Source:
     architecture: str
     sites: tuple[Site, ...]
     matched: Matched
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A sentence about what of the file is in no layer of the model, if there is something."""
+        unused = self.matched.unused
+        if not unused:
+            return ()
+        words = f"{self.file.path.name}: {len(unused)} parts of it were left out, such as"
+        return (f"{words} {unused[0].name}: {unused[0].reason}.",)
 
     @property
     def precision(self) -> Precision:
@@ -79,22 +89,20 @@ def open_source(path: Path, architecture: str | None = None, model: Path | None 
         )
     present: dict[str, object] = dict.fromkeys(ROLES, True)
     refused = ""
-    for shape in _shapes(chosen, model):
+    for shape in _shapes(path, chosen, model):
         sites = sites_of(chosen, shape)
         try:
             matched = match(file, sites, present)
+            require_fit(file, matched, chosen, sites, present)
         except AdapterProblem as problem:
             refused = refused or str(problem)
             continue
-        if matched.names:
-            return Source(file, chosen, sites, matched)
-    raise ToolProblem(
-        f"{path.name}: {refused or 'its layers are not those of ' + ARCHITECTURES[chosen].label}"
-        + ("" if model else " If its model is of another size, name it with --model.")
-    )
+        return Source(file, chosen, sites, matched)
+    hint = "" if model else " If its model is of another size, name it with --model."
+    raise ToolProblem(refused + hint)
 
 
-def _shapes(architecture: str, model: Path | None) -> Iterator[ModelShape]:
+def _shapes(path: Path, architecture: str, model: Path | None) -> Iterator[ModelShape]:
     if model is None:
         yield from RULES[architecture].published
         return
@@ -103,7 +111,10 @@ def _shapes(architecture: str, model: Path | None) -> Iterator[ModelShape]:
         yield facts.shape
         return
     if facts.architecture not in (None, architecture):
-        raise ToolProblem(f"{model} is a model of another architecture than the adapter.")
+        raise ToolProblem(
+            f"{path.name} is an adapter for {LABELS[architecture]}, and {model.name} is "
+            f"{LABELS[facts.architecture]}. Choose files of one architecture."
+        )
     configs = _configs(model)
     if not configs:
         raise ToolProblem(f"{model}: {facts.refusal or 'its sizes cannot be read.'}")

@@ -109,7 +109,7 @@ def test_what_cannot_be_merged_is_named_and_nothing_is_left_behind(tmp_path: Pat
     with pytest.raises(ToolProblem, match="already"):
         merge_into_base(base, [item], file)
     other = MAKERS["flux"](tmp_path / "flux")
-    with pytest.raises(ToolProblem, match="is for SD 1.x, and flux is FLUX.1"):
+    with pytest.raises(ToolProblem, match="an adapter for SD 1.x, and flux is FLUX.1"):
         merge_into_base(other, [item], tmp_path / "out")
     flux = make_adapter(tmp_path / "f.safetensors", "flux", other)
     with pytest.raises(ToolProblem, match="different models: flux, sd1"):
