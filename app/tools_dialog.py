@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.dialogs import Question, ask
@@ -251,16 +251,10 @@ class ToolDialog(QDialog):
             self.close()
 
     def reject(self) -> None:
-        """Esc closes, as the cross does."""
-        self.close()
-
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """While it works, ask first."""
+        """Esc, the cross and Close end here; while it works, ask first."""
         if not self.is_working:
-            super().closeEvent(event)
-            return
-        event.ignore()
-        if self.findChild(Question) is None:
+            super().reject()
+        elif self.findChild(Question) is None:
             ask(
                 self, self.tr("Cancel the work?"),
                 self.tr("It is not done. It goes on if this window stays open."),

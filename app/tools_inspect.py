@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from app.process import EngineCommand
@@ -188,8 +188,9 @@ class InspectDialog(QDialog):
         if self.found is not None:
             QGuiApplication.clipboard().setText(self.found["model_hash"])
 
-    def closeEvent(self, event: QCloseEvent) -> None:
+    def done(self, result: int) -> None:
         """End what still reads."""
         if self.process is not None:
             self.process.stop()
-        super().closeEvent(event)
+            self.process = None
+        super().done(result)

@@ -105,12 +105,11 @@ class ToolsMenu(QObject):
             dialog = ToolDialog(PANELS[name](), self._command, self._window)
             dialog.inspect_asked.connect(self.inspect)
             dialog.trouble.connect(self._window.say_trouble)
-            dialog.destroyed.connect(lambda _=None, n=name: self._open.pop(n, None))
+            dialog.finished.connect(lambda _=0, n=name: self._open.pop(n, None))
             self._open[name] = dialog
         if paths and not dialog.is_working:
             dialog.panel.take(paths)
         dialog.show()
-        dialog.raise_()
         dialog.activateWindow()
         return dialog
 
