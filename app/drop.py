@@ -17,7 +17,10 @@ from app.theme import CHOICE, color, font
 from engine.schema.job_file import read_toml
 from engine.schema.problem import JobError
 
-Kind = Literal["folders", "pictures", "job", "preset", "adapter", "model", "run", "unknown"]
+Kind = Literal[
+    "folders", "pictures", "job", "preset", "foreign", "adapter", "model", "run", "unknown"
+]
+_FOREIGN = {".json", ".yaml", ".yml", ".sh", ".bat", ".ps1"}  # settings of other trainers
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ def guess(paths: Sequence[Path]) -> str:
     endings = {p.suffix.lower() for p in paths}
     if endings == {".toml"}:
         return _tr("Open the job or preset")
+    if endings <= _FOREIGN:
+        return _tr("Import another trainer's settings")
     if endings & {".safetensors", ".ckpt"}:
         return _tr("Inspect the LoRA file, or use the model")
     if endings & {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}:
@@ -68,6 +73,8 @@ def look_at_drop(paths: Sequence[Path]) -> Dropped:
     ending = first.suffix.lower()
     if ending == ".toml":
         return _toml(first)
+    if ending in _FOREIGN:
+        return Dropped("foreign", (first,))
     if ending in (".safetensors", ".ckpt", ".pt"):
         return Dropped("adapter" if _is_adapter(first) else "model", (first,))
     pictures = [p for p in paths if p.suffix.lower() in EXTENSIONS]
@@ -86,7 +93,21 @@ def _toml(path: Path) -> Dropped:
         data = read_toml(path)
     except JobError as error:
         return Dropped("unknown", (path,), words=str(error))
+    if "schema" not in data and "preset" not in data and _is_foreign(path):
+        return Dropped("foreign", (path,))
     return Dropped("preset" if "preset" in data else "job", (path,))
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a TOML file is another trainer's."""
+    from engine.interop.importing import import_file
+    from engine.interop.reading import ImportProblem
+
+    try:
+        import_file(path)
+    except ImportProblem:
+        return False
+    return True
 
 
 def _is_adapter(path: Path) -> bool:

@@ -106,7 +106,7 @@ class PasteQuestion(Question):
     """Text at the top, what it would change below, then Apply."""
 
     def __init__(self, window: MainWindow, text: str) -> None:
-        words = window.tr("TOML, --set words, or a whole sd-scripts command.")
+        words = window.tr("TOML, --set words, an sd-scripts command, or another trainer's settings.")
         super().__init__(window, window.tr("Paste settings"), words, ())
         self._document = window.document
         self.editor = LongTextEdit(self)
@@ -129,7 +129,7 @@ class PasteQuestion(Question):
     def refresh(self) -> None:
         """Read the text anew."""
         try:
-            self._pasted = read_settings(str(self.editor.value()))
+            self._pasted = read_settings(str(self.editor.value()), self._document.architecture)
             words = ""
         except ValueError as error:
             self._pasted, words = Pasted((), ()), str(error)

@@ -30,11 +30,13 @@ class FileCommands(QObject):
     Signals:
         run_asked: Path of a run folder to show.
         inspect_asked: Path of a file to inspect.
+        import_asked: Path of another trainer's settings.
         recents_changed: the recent jobs are others.
     """
 
     run_asked = Signal(object)
     inspect_asked = Signal(object)
+    import_asked = Signal(object)
     recents_changed = Signal()
 
     def __init__(self, window: MainWindow) -> None:
@@ -294,6 +296,8 @@ class FileCommands(QObject):
                 self.import_preset_file(first)
             else:
                 self.open_job(first)
+        elif dropped.kind == "foreign":
+            self.import_asked.emit(first)
         elif dropped.kind == "run":
             self.run_asked.emit(first)
         elif dropped.kind == "adapter":

@@ -11,10 +11,12 @@ from PySide6.QtCore import QObject
 from app.dataset_page import DatasetPage
 from app.device import DeviceLook
 from app.engine_setup import EngineSetup
+from app.export_settings import ExportCommands
 from app.field_text import FieldText
 from app.file_commands import FileCommands
 from app.first_run_page import FirstRunPage
 from app.help_pages import HelpPages
+from app.import_settings import ImportCommands
 from app.leaving import Leaving
 from app.menus import Menus
 from app.optimizer_needs import optimizer_problems, unusable_optimizers
@@ -64,6 +66,9 @@ class TrainingRoom(QObject):
         self.menus.preferences_asked.connect(self.show_preferences)
         self.tools = ToolsMenu(window, self.files, self.setup, self._when_ready, command)
         self.menus.add_menus("tools", self.tools.entries())
+        self.imports, self.exports = ImportCommands(window), ExportCommands(window)
+        self.menus.add_menus("file", [*self.imports.entries(), *self.exports.entries(), None])
+        self.files.import_asked.connect(self.imports.import_path)
         self.menus.add_pages()
         self._connect()
         window.plan_model.start()

@@ -354,7 +354,7 @@ def _rest(draft: Draft, given: Given) -> None:
         if is_nothing(value) or value is False or value in (0, [], {}):
             draft.unset(key, value)
         elif row is None:
-            draft.drop(key, value, "it is no setting of ai-toolkit that Graft knows")
+            draft.unknown(key, value, PEER)
         elif row.refused:
             draft.refuse(key, value, row.note or "Graft does not do this")
         elif row.counterpart:

@@ -75,7 +75,7 @@ def _folder(draft: Draft, given: Given, place: str) -> dict[str, Any]:
         elif row is not None and row.refused:
             draft.refuse(shown, value, row.note or "Graft does not do this")
         elif row is None:
-            draft.drop(shown, value, "it is no setting of ai-toolkit that Graft knows")
+            draft.unknown(shown, value, "ai-toolkit")
         else:
             draft.drop(shown, value, row.note or "Graft has no such setting")
     own.setdefault("path", "")

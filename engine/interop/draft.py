@@ -50,7 +50,14 @@ class Draft:
             self.notes.append(words)
 
     def add(
-        self, key: str, value: Any, outcome: Outcome, path: str = "", new: Any = None, why: str = ""
+        self,
+        key: str,
+        value: Any,
+        outcome: Outcome,
+        path: str = "",
+        new: Any = None,
+        why: str = "",
+        known: bool = True,
     ) -> None:
         """Add a line to the report; secrets are not repeated in it."""
         named = self.spelling.get(key, key)
@@ -58,7 +65,7 @@ class Draft:
         held = self.originals.get(key, value) if outcome != "default" else value
         if held and any(word in key.lower() for word in _SECRET):
             held = "(hidden)"
-        self.lines.append(Line(named, copy.deepcopy(held), outcome, path, new, why))
+        self.lines.append(Line(named, copy.deepcopy(held), outcome, path, new, why, known))
 
     def respell(self, key: str, spelling: str, value: Any) -> None:
         """Say how a name and its value stand in the file, where they were changed on the way."""
@@ -126,6 +133,12 @@ class Draft:
     def drop(self, key: str, value: Any, why: str) -> None:
         """Say that a setting has no counterpart."""
         self.add(key, value, "no counterpart", why=why)
+
+    def unknown(self, key: str, value: Any, whose: str, near: str = "") -> None:
+        """Say that a name is none of the other trainer's, and which one is most alike."""
+        hint = f"; did you mean {near}?" if near else ""
+        why = f"it is no option of {whose} that Graft knows{hint}"
+        self.add(key, value, "no counterpart", why=why, known=False)
 
     def refuse(self, key: str, value: Any, why: str) -> None:
         """Say that a setting cannot be used, and why."""

@@ -11,6 +11,7 @@ from typing import Any
 from engine.interop import ai_toolkit, kohya_ss, lets, onetrainer, sd_scripts
 from engine.interop.reading import ImportProblem, parse, read_text
 from engine.interop.report import Imported
+from engine.schema.options import options
 
 _NOBODYS = (
     "These are no settings of a trainer that Graft knows. It reads sd-scripts (a command line, a "
@@ -53,8 +54,12 @@ def import_file(path: Path) -> Imported:
     return import_text(text, path.name, path.resolve().parent)
 
 
-def import_text(text: str, name: str = "", folder: Path | None = None) -> Imported:
+def import_text(
+    text: str, name: str = "", folder: Path | None = None, architecture: str = ""
+) -> Imported:
     """Import the text of a file or a command; `folder` is where relative paths are meant from.
+
+    With an `architecture`, options of sd-scripts without a script are a piece of a job for it.
 
     Raises:
         ImportProblem: it cannot be read, or nobody's.
@@ -62,11 +67,11 @@ def import_text(text: str, name: str = "", folder: Path | None = None) -> Import
     if not text.strip():
         raise ImportProblem("There is nothing to import.")
     if looks_like_command(text) and Path(name).suffix.lower() not in (".toml", ".json", ".yaml"):
-        return sd_scripts.import_command(text, folder)
+        return sd_scripts.import_command(text, folder, architecture)
     tree = parse(text, name)
     if not isinstance(tree, Mapping):
         raise ImportProblem(_NOBODYS)
-    return import_tree({str(key): value for key, value in tree.items()}, folder)
+    return import_tree({str(key): value for key, value in tree.items()}, folder, architecture)
 
 
 def looks_like_command(text: str) -> bool:
@@ -77,16 +82,17 @@ def looks_like_command(text: str) -> bool:
     )
 
 
-def import_tree(tree: Mapping[str, Any], folder: Path | None = None) -> Imported:
-    """Import settings that are read already.
+def import_tree(
+    tree: Mapping[str, Any], folder: Path | None = None, architecture: str = ""
+) -> Imported:
+    """Import settings that are read already; see `import_text`.
 
     Raises:
         ImportProblem: they are nobody's, or a job of our own.
     """
-    if "schema" in tree or ("preset" in tree and isinstance(tree["preset"], Mapping)):
-        raise ImportProblem(
-            "This is a job or a preset of Graft: open it, there is nothing to import."
-        )
+    ours = [key in options() and isinstance(value, Mapping) for key, value in tree.items()]
+    if "schema" in tree or isinstance(tree.get("preset"), Mapping) or (ours and all(ours)):
+        raise ImportProblem("This is a job or a preset of Graft: open it instead.")
     if ai_toolkit.is_config(tree):
         return ai_toolkit.import_config(tree, folder)
     if onetrainer.is_config(tree):
@@ -98,5 +104,5 @@ def import_tree(tree: Mapping[str, Any], folder: Path | None = None) -> Imported
     if isinstance(tree.get("datasets"), list):
         return sd_scripts.import_dataset_config(tree, folder)
     if sd_scripts.is_options(tree):
-        return sd_scripts.import_config(tree, folder)
+        return sd_scripts.import_config(tree, folder, architecture)
     raise ImportProblem(_NOBODYS)

@@ -279,7 +279,7 @@ def _foreign(draft: Draft, key: str, value: Any, own: Mapping[str, Any]) -> None
         return
     row = own.get(key)
     if row is None:
-        draft.drop(key, value, "it is no key of kohya_ss that Graft knows")
+        draft.unknown(key, value, PEER)
     elif row.refused:
         draft.refuse(key, value, row.note or "Graft does not do this")
     else:

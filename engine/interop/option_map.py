@@ -58,8 +58,7 @@ def settle(draft: Draft, key: str, value: Any, peer: str, prefix: str = "", **wh
     shown = f"{prefix}{key}"
     if row is None:
         near = difflib.get_close_matches(key, table_of(peer), 1, 0.75)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        draft.drop(shown, value, f"it is no option of {peer} that Graft knows{hint}")
+        draft.unknown(shown, value, peer, near[0] if near else "")
     elif row.refused:
         draft.refuse(shown, value, row.note or "Graft does not do this")
     elif row.counterpart:

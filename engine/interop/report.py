@@ -40,6 +40,7 @@ class Line:
         path: the field here, a concrete or general path; empty without one.
         new: the value here.
         why: the reason for a change, or what to do instead.
+        known: False for a name that is none of the other trainer's.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Line:
     path: str = ""
     new: Any = None
     why: str = ""
+    known: bool = True
 
     def __str__(self) -> str:
         why = f" ({self.why})" if self.why else ""
@@ -80,6 +82,11 @@ class Imported:
     def of(self, outcome: Outcome) -> tuple[Line, ...]:
         """The settings with this outcome, in their order."""
         return tuple(line for line in self.lines if line.outcome == outcome)
+
+    @property
+    def unknown(self) -> tuple[Line, ...]:
+        """The settings whose names are none of the other trainer's: likely misspelt."""
+        return tuple(line for line in self.lines if not line.known)
 
     def summary(self) -> str:
         """One sentence: what it was, and how many settings ended how."""

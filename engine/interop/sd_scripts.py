@@ -31,14 +31,17 @@ LISTS = ("network_args", "optimizer_args", "lr_scheduler_args", "base_weights",
 _ENDINGS = (".toml", ".json")
 
 
-def import_command(text: str, folder: Path | None = None) -> Imported:
+def import_command(text: str, folder: Path | None = None, architecture: str = "") -> Imported:
     """Import a pasted command line.
+
+    A command that names no script may be a piece of one: with an `architecture` it is read for
+    that, and no defaults of sd-scripts are written out.
 
     Raises:
         ImportProblem: it cannot be taken apart, or has no option.
     """
     command = split_command(text)
-    draft = Draft(PEER, folder)
+    draft = _draft(folder, "" if command.script else architecture)
     values = _values(draft, command.options)
     if not values:
         raise ImportProblem("There is no option such as --network_dim=16 in this command.")
@@ -48,9 +51,23 @@ def import_command(text: str, folder: Path | None = None) -> Imported:
     return draft.finished()
 
 
-def import_config(tree: Mapping[str, Any], folder: Path | None = None) -> Imported:
-    """Import a file as --config_file takes it; its sections only part it for the eye."""
+def _draft(folder: Path | None, architecture: str) -> Draft:
+    """A draft; for a piece of a job where its architecture is known."""
     draft = Draft(PEER, folder)
+    if architecture:
+        draft.partial = True
+        draft.data["model"] = {"architecture": architecture}
+    return draft
+
+
+def import_config(
+    tree: Mapping[str, Any], folder: Path | None = None, architecture: str = ""
+) -> Imported:
+    """Import a file as --config_file takes it; its sections only part it for the eye.
+
+    `architecture` as in `import_command`.
+    """
+    draft = _draft(folder, architecture)
     read_options(draft, flattened(draft, tree))
     return draft.finished()
 

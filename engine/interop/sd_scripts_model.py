@@ -63,6 +63,9 @@ _DTYPES = {
 
 def settle_architecture(draft: Draft, given: Given, script: str = "") -> None:
     """Find what the options are for, and say where it was guessed."""
+    if draft.partial and "model" in draft.data:
+        _of_a_piece(draft, given)
+        return
     found, key, value, guess = _architecture(draft, given, script)
     if found == "sd1" and given.is_on("v2"):
         given.pop("v2")
@@ -73,6 +76,14 @@ def settle_architecture(draft: Draft, given: Given, script: str = "") -> None:
     draft.add(key, value, "default" if value is None else "changed", "model.architecture", found)
     if given.switch(draft, "v2"):
         draft.refuse("v2", True, f"this is {ARCHITECTURES[found].label}")
+
+
+def _of_a_piece(draft: Draft, given: Given) -> None:
+    """A piece of a job is for the model that is there already."""
+    if given.switch(draft, "v2"):
+        draft.take("v2", True, "model.architecture", "sd2")
+    if given.switch(draft, "sdxl"):
+        draft.take("sdxl", True, "model.architecture", "sdxl")
 
 
 def _architecture(draft: Draft, given: Given, script: str) -> tuple[str, str, Any, str]:
