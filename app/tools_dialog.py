@@ -74,11 +74,11 @@ class ToolDialog(QDialog):
         self.message = Message("", "error", inside)
         self.message.hide()
         column.addWidget(self.message)
-        self.result = ToolResult(inside)
-        self.result.inspect_asked.connect(self.inspect_asked)
-        self.result.trouble.connect(self.trouble)
-        self.result.hide()
-        column.addWidget(self.result)
+        self.outcome = ToolResult(inside)
+        self.outcome.inspect_asked.connect(self.inspect_asked)
+        self.outcome.trouble.connect(self.trouble)
+        self.outcome.hide()
+        column.addWidget(self.outcome)
         column.addStretch(1)
         area = QScrollArea(self)
         area.setFrameShape(QFrame.Shape.NoFrame)
@@ -121,7 +121,7 @@ class ToolDialog(QDialog):
         self._target_rows.set_hint(self.target, self.panel.target_hint())
         if not self.is_working:
             self.message.hide()
-            self.result.hide()
+            self.outcome.hide()
             missing = self.panel.missing()
             if not missing and self.target.path() is None:
                 missing = self.tr("Say where to write it.")
@@ -135,13 +135,13 @@ class ToolDialog(QDialog):
         target = self.target.path()
         if target is None or self.panel.missing() or self.is_working:
             return
-        self.result.begin(is_model=self.panel.target().is_model)
+        self.outcome.begin(is_model=self.panel.target().is_model)
         self.message.hide()
-        self.result.hide()
+        self.outcome.hide()
         process = ToolProcess(self._command, target, self)
         process.progressed.connect(self._on_progress)
         process.written.connect(self._on_written)
-        process.kept.connect(self.result.set_kept)
+        process.kept.connect(self.outcome.set_kept)
         process.ended.connect(self._on_ended)
         self.process = process
         self._began, self._layers = time.monotonic(), (0, 0)
@@ -189,7 +189,7 @@ class ToolDialog(QDialog):
         self.bar.show_progress(words, so_far, done / total)
 
     def _on_written(self, written: Written) -> None:
-        self.result.add(written)
+        self.outcome.add(written)
 
     def _on_ended(self, end: ToolEnd) -> None:
         process, self.process = self.process, None
@@ -205,7 +205,7 @@ class ToolDialog(QDialog):
             self._ask_to_replace(end)
         elif end.outcome == "cancelled":
             words = self.tr("Cancelled. Nothing half-written is left.")
-            if self.result.written:
+            if self.outcome.written:
                 words += " " + self.tr("Files that were whole already stay.")
                 self._show_result()
             self._say(words)
@@ -213,13 +213,13 @@ class ToolDialog(QDialog):
             self._say_failure(end.message)
 
     def _show_result(self) -> None:
-        self.result.show()
-        QTimer.singleShot(0, self.result, self._show_the_end)
+        self.outcome.show()
+        QTimer.singleShot(0, self.outcome, self._show_the_end)
 
     def _show_the_end(self) -> None:
         area = self.findChild(QScrollArea)
         if area is not None:
-            area.ensureWidgetVisible(self.result)
+            area.ensureWidgetVisible(self.outcome)
 
     def _say(self, words: str) -> None:
         self.message.label.setText(words)

@@ -164,15 +164,15 @@ def test_the_result_is_told_with_what_to_do_next(qtbot: QtBot, tmp_path: Path) -
         qtbot, ResizePanel(), "done", write_adapter(tmp_path / "cat.safetensors", (16,))
     )
     run(qtbot, dialog)
-    assert dialog.result.isVisible()
+    assert dialog.outcome.isVisible()
     assert not dialog.message.isVisible()
     for words in ("cat-r8.safetensors is written", "12 layers", "98.5 %", "90.1 %", "left out"):
-        assert words in dialog.result.told
+        assert words in dialog.outcome.told
     with qtbot.waitSignal(dialog.inspect_asked) as asked:
-        dialog.result.inspect.click()
+        dialog.outcome.inspect.click()
     assert asked.args == [tmp_path / "cat-r8.safetensors"]
     dialog.panel.by._choose(1)  # pyright: ignore[reportAttributeAccessIssue]
-    assert not dialog.result.isVisible()
+    assert not dialog.outcome.isVisible()
 
 
 def test_a_file_in_the_way_is_asked_about(qtbot: QtBot, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_file_in_the_way_is_asked_about(qtbot: QtBot, tmp_path: Path) -> None:
     assert there.read_text() == "mine"
     assert not dialog.message.isVisible()
     assert answer(dialog) == "Replace cat-r8.safetensors?"
-    qtbot.waitUntil(lambda: dialog.result.isVisible(), timeout=10_000)
+    qtbot.waitUntil(lambda: dialog.outcome.isVisible(), timeout=10_000)
     assert "--overwrite" in there.read_text()
 
 

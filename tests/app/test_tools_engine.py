@@ -55,7 +55,7 @@ def test_a_file_is_converted_and_the_result_inspected(
     made = tmp_path / "new.safetensors"
     facts = look_at_adapter(made)
     assert (facts.precision, facts.ranks) == ("fp16", (4,))
-    assert f"{facts.layers} layers" in dialog.result.told
+    assert f"{facts.layers} layers" in dialog.outcome.told
     assert any(name.startswith("unet.") for name in read_header(made).entries)
     inspect = InspectDialog(made, EngineCommand.of_this_install())
     qtbot.addWidget(inspect)
@@ -81,7 +81,7 @@ def test_files_are_merged_into_a_model_with_progress(
     run(qtbot, dialog)
     target = base.with_name("base-cat")
     assert (target / "unet").is_dir()
-    assert "base-cat is written" in dialog.result.told
-    assert not dialog.result.inspect.isVisible()
+    assert "base-cat is written" in dialog.outcome.told
+    assert not dialog.outcome.inspect.isVisible()
     assert shares == sorted(shares)
     assert not [p for p in base.parent.iterdir() if p.name.startswith(".")]

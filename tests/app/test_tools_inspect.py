@@ -178,10 +178,9 @@ def test_the_settings_become_the_job_after_a_look(room: TrainingRoom, tmp_path: 
     found = settings_of(told())
     assert found is not None
     question = ask_to_use(room.window, room.files, Path("cat.safetensors"), found)
-    rows = {
-        row[0].partition("  ·")[0]: row[1:]
-        for row in question.findChild(ChangesTable).changes._rows
-    }  # pyright: ignore
+    table = question.findChild(ChangesTable)
+    assert isinstance(table, ChangesTable)
+    rows = {row[0].partition("  ·")[0]: row[1:] for row in table.changes._rows}
     assert rows["Rank"][1] == "24"
     assert rows["3×3 conv rank"][1] == "6"
     assert document.get("network.rank") != 24
