@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from engine.interop.reading import MAX_BYTES, ImportProblem
 
 _WINDOWS = re.compile(r"[\^`][ \t]*\r?$|[A-Za-z]:\\", re.MULTILINE)
+_CMD = re.compile(r"\^[ \t]*\r?$|^@echo ", re.MULTILINE)
 _CONTINUED = re.compile(r"[\\^`][ \t]*\r?\n")
 _MOST_WORDS = 10_000
 
@@ -35,12 +36,12 @@ def split_command(text: str) -> Command:
     """
     if len(text) > MAX_BYTES:
         raise ImportProblem("This is no command: it is longer than 2 MB.")
-    windows = bool(_WINDOWS.search(text))
+    windows, cmd = bool(_WINDOWS.search(text)), bool(_CMD.search(text))
     text = _CONTINUED.sub(" ", text.replace("\r\n", "\n"))
     lines = [
         line for line in text.splitlines() if not line.lstrip().startswith(("#", "::", "REM "))
     ]
-    words = _words("\n".join(lines), windows)
+    words = _words("\n".join(lines), windows, cmd)
     if len(words) > _MOST_WORDS:
         raise ImportProblem("This is no command: it has too many words.")
     scripts = [i for i, word in enumerate(words) if word.lower().endswith(".py")]
@@ -50,16 +51,19 @@ def split_command(text: str) -> Command:
     return Command(script, _arguments(before), _arguments(after))
 
 
-def _words(text: str, windows: bool) -> list[str]:
+def _words(text: str, windows: bool, cmd: bool) -> list[str]:
     reader = shlex.shlex(text, posix=True, punctuation_chars=False)
     reader.whitespace_split = True
     reader.commenters = ""
     if windows:
         reader.escape = ""
+    if cmd:  # where ' is a letter, and %% stands for % in files
+        reader.quotes = '"'
     try:
-        return list(reader)
+        words = list(reader)
     except ValueError:
         raise ImportProblem("A quotation mark is missing in the command.") from None
+    return [word.replace("%%", "%") for word in words] if cmd else words
 
 
 def _arguments(words: list[str]) -> Arguments:

@@ -19,7 +19,7 @@ _NOBODYS = (
     "ai-toolkit."
 )
 _COMMAND = re.compile(r"(^|\s)--[A-Za-z]\w+")
-_ASSIGNMENT = re.compile(r"^\s*([\w.\"'-]+\s*=|\[|\{)", re.MULTILINE)
+_ASSIGNMENT = re.compile(r"^\s*([\w\"'][\w.\"'-]*\s*=|\[|\{)", re.MULTILINE)
 
 
 def import_settings(source: str) -> Imported:

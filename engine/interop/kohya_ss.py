@@ -173,6 +173,8 @@ def _learning(draft: Draft, left: dict[str, Any]) -> dict[str, Any]:
         if not is_zero(percent, True):
             draft.drop("lr_warmup", percent, "lr_warmup_steps is given, and decides")
     elif not is_zero(percent, True):
+        if steps is not None:
+            draft.unset("lr_warmup_steps", steps)
         found["lr_warmup_steps"] = f"{str(percent).strip().rstrip('%')}%"
         draft.respell("lr_warmup_steps", "lr_warmup", percent)
     else:
@@ -181,6 +183,8 @@ def _learning(draft: Draft, left: dict[str, Any]) -> dict[str, Any]:
                 draft.unset(key, value)
     epochs, older = left.pop("max_train_epochs", None), left.pop("epoch", None)
     limit = left.get("max_train_steps")
+    if epochs is not None and is_zero(epochs, True):
+        draft.unset("max_train_epochs", epochs)
     if not is_zero(epochs, True):
         found["max_train_epochs"] = epochs
         if older is not None:
@@ -191,8 +195,6 @@ def _learning(draft: Draft, left: dict[str, Any]) -> dict[str, Any]:
     elif older is not None:
         found["max_train_epochs"] = older
         draft.spelling["max_train_epochs"] = "epoch"
-    if epochs is not None and is_zero(epochs, True):
-        draft.unset("max_train_epochs", epochs)
     for key in ("stop_text_encoder_training", "stop_text_encoder_training_pct"):
         if key in left:
             value = left.pop(key)
@@ -313,6 +315,9 @@ def _words(key: str, name: str, value: Any) -> Any:
 def _network(draft: Draft, left: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     """The network's module by the kind of LoRA, and the arguments that kind has."""
     kind = left.pop("LoRA_type", None)
+    if kind is not None and not isinstance(kind, str):
+        draft.refuse("LoRA_type", kind, "it is no name of a kind; it is LoRA here")
+        kind = None
     values.pop("network_module", None)
     lycoris = kind in _LYCORIS
     if kind is not None and kind not in _TYPES and not lycoris:

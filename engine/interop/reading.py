@@ -58,7 +58,7 @@ def parse(text: str, name: str) -> Mapping[str, Any] | list[Any]:
         readers = [_toml]
     else:
         readers = [_toml, _yaml]
-    said = ""
+    said, tree = "", None
     for reader in readers:
         try:
             tree = reader(text)
@@ -68,7 +68,9 @@ def parse(text: str, name: str) -> Mapping[str, Any] | list[Any]:
         if isinstance(tree, Mapping | list):
             _measure(tree)
             return tree
-    raise ImportProblem(said or "These are no settings: there are no names with values in it.")
+    if tree is not None or not ending:
+        raise ImportProblem("These are no settings: there are no names with values in it.")
+    raise ImportProblem(said)
 
 
 def _json(text: str) -> Any:

@@ -56,7 +56,9 @@ class Line:
         if self.outcome == "unset":
             return self.key
         given = f"{self.key} = {shown(self.value)}" if self.outcome != "default" else self.key
-        there = f" → {self.path} = {shown(self.new)}" if self.path else ""
+        there = f" → {self.path}" if self.path else ""
+        if self.path and (self.new is not None or self.outcome != "taken"):
+            there += f" = {shown(self.new)}"
         return f"{given}{there}{why}"
 
 

@@ -61,7 +61,14 @@ def read_data(
     plain = any("metadata_file" not in f and "caption_extension" not in f for f in draft.folders)
     if found and plain and "caption_extension" not in draft.for_folders:
         draft.default("caption_extension", f"{FOLDER}caption_extension", ".caption")
-    if "mask" in draft.for_folders or any("mask" in folder for folder in draft.folders):
+    masks = "mask" in draft.for_folders or any("mask" in folder for folder in draft.folders)
+    if given.switch(draft, "masked_loss"):
+        if masks:
+            draft.add("masked_loss", True, "taken", f"{FOLDER}mask", why="by the masks of folders")
+        else:
+            words = "without alpha_mask or conditioning_data_dir there is no mask"
+            draft.drop("masked_loss", True, words)
+    if masks:
         words = "sd-scripts' loss is the mean over the whole picture"
         draft.default("masked_loss", "objective.mask_normalize", False, words)
     if not alone:
@@ -76,15 +83,11 @@ def _for_all(draft: Draft, given: Given) -> None:
     for key in FOLDER_KEYS:
         if key in given and key not in ("conditioning_data_dir", "is_reg"):
             folder_value(draft, key, given.pop(key))
-    masked = given.switch(draft, "masked_loss")
     masks = given.value(draft, "conditioning_data_dir")
-    if masks is not None and masked:
+    if masks is not None and given.is_on("masked_loss"):
         folder_value(draft, "conditioning_data_dir", masks)
-        draft.add("masked_loss", True, "changed", f"{FOLDER}mask", "folder")
     elif masks is not None:
         draft.refuse("conditioning_data_dir", masks, "without masked_loss it is for ControlNets")
-    elif masked:
-        draft.take("masked_loss", True, f"{FOLDER}mask", "alpha", "the picture's transparency")
 
 
 def folder_value(
