@@ -109,7 +109,7 @@ def test_a_preset_shows_its_changes_before_it_replaces_ones_own(window: MainWind
     document, box = window.document, window.tool_bar.preset
     document.set("network.rank", 5)
     before = box.currentText()
-    box.edited.emit("Style, 12 GB")
+    box.edited.emit("Style, 8 GB")
     question = window.findChild(Question)
     assert question is not None
     assert document.get("network.rank") == 5
@@ -119,27 +119,27 @@ def test_a_preset_shows_its_changes_before_it_replaces_ones_own(window: MainWind
     model = table.changes
     rows = [tuple(model.index(r, c).data() for c in range(3)) for r in range(model.rowCount())]
     assert ("Rank  ·  Network", "5", "32") in rows
-    paths = [p for p, _ in document.changes_by_preset(window.store.named("sd1", "Style, 12 GB"))]  # pyright: ignore
+    paths = [p for p, _ in document.changes_by_preset(window.store.named("sd1", "Style, 8 GB"))]  # pyright: ignore
     assert len(rows) == len(paths)
     question.reject()
     assert document.get("network.rank") == 5
-    box.edited.emit("Style, 12 GB")
+    box.edited.emit("Style, 8 GB")
     question = window.findChildren(Question)[-1]
     question.buttons[0].click()
     assert document.get("network.rank") == 32
-    assert window.tool_bar.preset.currentText() == "Style, 12 GB"
+    assert window.tool_bar.preset.currentText() == "Style, 8 GB"
     assert document.changes_by_preset(document.preset) == []
     document.undo_stack.undo()
     assert document.get("network.rank") == 5
 
 
 def test_without_own_changes_or_by_choice_a_preset_is_loaded_at_once(window: MainWindow) -> None:
-    window.tool_bar.preset.edited.emit("Style, 12 GB")
+    window.tool_bar.preset.edited.emit("Style, 8 GB")
     assert window.findChild(Question) is None
     assert window.document.get("network.rank") == 32
     window.document.set("network.rank", 5)
     window.settings.set("asks_before_preset", False)
-    window.tool_bar.preset.edited.emit("First steps, any GPU")
+    window.tool_bar.preset.edited.emit("First steps, 6 GB")
     assert window.findChild(Question) is None
     assert window.document.get("network.rank") != 5
 
@@ -200,16 +200,17 @@ def test_optimizers_that_cannot_run_here_are_grey_and_say_why(
 def test_other_parts_put_entries_into_the_menus(room: TrainingRoom) -> None:
     pressed: list[str] = []
     room.menus.add_menus(
-        "tools", [Entry("merge", "Merge…", lambda: pressed.append("merge"), "Ctrl+M"), None]
+        "tools", [Entry("blend", "Blend…", lambda: pressed.append("blend"), "Ctrl+M"), None]
     )
     room.menus.add_menus("file", [Entry("import", "Import…", lambda: pressed.append("import"))])
     tools = [a.text() for a in room.menus._menus["tools"].actions()]
-    assert tools == ["Inspect file…", "Merge…", "", "Doctor"]
+    assert tools[0] == "Inspect a LoRA…"
+    assert tools[-3:] == ["Blend…", "", "Doctor"]
     names = [a.text() for a in room.menus._menus["file"].actions()]
     assert names[-3:] == ["Import…", "", "Quit"]
-    room.menus.actions["merge"].trigger()
+    room.menus.actions["blend"].trigger()
     room.menus.actions["import"].trigger()
-    assert pressed == ["merge", "import"]
+    assert pressed == ["blend", "import"]
 
 
 def test_an_optimizer_that_cannot_run_here_is_warned_of_and_never_blocks(
