@@ -29,4 +29,19 @@ def load(loading: Loading) -> TrainableModel:
         KeyError: for an architecture that there is not.
     """
     module = import_module(f"engine.architectures.{LOADERS[loading.architecture]}")
+    _refuse_wrong_parts(loading)
     return module.load(loading)
+
+
+def _refuse_wrong_parts(loading: Loading) -> None:
+    """Look at all files of parts before the first is read.
+
+    Raises:
+        ModelProblem: for the first that is another part than its field is for.
+    """
+    from engine.architectures.architecture import ModelProblem
+    from engine.plan.detect import look_at
+    from engine.plan.part_files import part_problems
+
+    for problem in part_problems(loading.model, look_at(loading.model.path)):
+        raise ModelProblem(problem.message, field=problem.path)

@@ -20,7 +20,7 @@ from engine.architectures.checkpoint import Checkpoint
 from engine.architectures.component_source import Source
 from engine.architectures.folder import incomplete, unreadable, variant_of
 from engine.architectures.single_file import RESOURCES
-from engine.plan.model_names import verdict_of
+from engine.plan.part_names import part_kind
 from engine.plan.sites.language_model import count_blocks
 
 FIELD = "model.text_encoder"
@@ -169,7 +169,8 @@ def _not_it(kind: Kind, checkpoint: Checkpoint, *, alone: bool) -> ModelProblem:
     if not alone:
         words = f"{name} holds no text encoder, and the job names none."
         return ModelProblem(words, kind.mend, FIELD)
-    told = verdict_of(checkpoint.shapes).refusal.partition(".")[0] or "It is another model"
+    found = part_kind(checkpoint.shapes)
+    told = f"This is {found.words}" if found else "It is another model"
     return ModelProblem(f"{name} is not {kind.label}. {told}.", kind.mend, FIELD)
 
 

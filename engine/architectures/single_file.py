@@ -112,8 +112,8 @@ def load_vae(
         try:
             converted = single_file_utils.convert_ldm_vae_checkpoint(source, config)
         except (KeyError, AttributeError):
-            raise not_whole(checkpoint, "VAE") from None
-    return assemble(AutoencoderKL, config, converted, source, checkpoint, "VAE")
+            raise not_whole(checkpoint, "VAE", field=field) from None
+    return assemble(AutoencoderKL, config, converted, source, checkpoint, "VAE", field=field)
 
 
 def _vae_widths(shapes: Mapping[str, tuple[int, ...]], resnet: str) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from engine.plan.part_names import (
 )
 from engine.plan.parts import PARTS
 from engine.plan.pickle_names import read_pickle_names
-from engine.schema.architectures import ARCHITECTURES
 from engine.schema.model import Model
 from engine.schema.options import option_at
 from engine.schema.problem import Problem
@@ -62,10 +61,26 @@ _CONFIG_KINDS = {
 
 @dataclass(frozen=True)
 class _Found:
-    """What a field's file or folder is: one of the known parts, or something else in words."""
+    """What a field's file or folder is: a known part, a picture model, or an adapter."""
 
     kind: PartKind | None = None
-    instead: str = ""
+    architecture: str = ""
+    is_adapter: bool = False
+
+    @property
+    def words(self) -> str:
+        """What a person calls it, with its article; empty if it is nothing known."""
+        if self.kind is not None:
+            return self.kind.words
+        if self.architecture:
+            return f"a picture model ({LABELS[self.architecture]})"
+        return "an adapter (LoRA)" if self.is_adapter else ""
+
+    def is_at_home(self, architecture: str, field: str, kinds: tuple[str, ...]) -> bool:
+        """Whether it belongs into a field, as far as can be told."""
+        if field == "denoiser" and self.kind is None:
+            return self.architecture in ("", architecture) and not self.is_adapter
+        return not self.words or (self.kind is not None and self.kind.id in kinds)
 
 
 def part_problems(model: Model, facts: ModelFacts | None = None) -> Iterator[Problem]:
@@ -77,33 +92,33 @@ def part_problems(model: Model, facts: ModelFacts | None = None) -> Iterator[Pro
         model: the job's `[model]`.
         facts: of the base model, to compare widths with; None if it was not looked at.
     """
-    for field, kinds in SLOTS[model.architecture].items():
-        named = getattr(model, field)
-        if isinstance(named, str) and named.strip():
-            words = _wrong(model.architecture, field, kinds, named.strip(), facts)
-            if words:
-                yield Problem(f"model.{field}", words)
+    slots = {"denoiser": ()} | SLOTS[model.architecture]
+    for field, kinds in slots.items():
+        named = (getattr(model, field) or "").strip()
+        words = _wrong(model.architecture, field, kinds, named, facts) if named else ""
+        if words:
+            yield Problem(f"model.{field}", words)
 
 
 def _wrong(
     architecture: str, field: str, kinds: tuple[str, ...], named: str, facts: ModelFacts | None
 ) -> str:
     path = Path(named).expanduser()
+    if not path.exists() and is_hub_id(named):
+        cached = hub_folder(named)
+        if cached is None:
+            return ""  # its loader downloads it, or says that it may not
+        path = cached
     if not path.exists():
-        if is_hub_id(named):
-            path = hub_folder(named) or path
-        else:
-            return f"There is no file or folder {named}. Choose it again."
+        return f"There is no file or folder {named}. Choose it again."
     try:
         found = _in_folder(path, field) if path.is_dir() else _in_file(path)
     except FileProblem as problem:
         return str(problem)
     wanted = option_at(f"model.{field}").label(architecture)
-    if found.instead or (found.kind is not None and found.kind.id not in kinds):
-        instead = found.kind.words if found.kind is not None else found.instead
-        return (
-            f"{path.name} is {instead}, and {wanted} is wanted here. {_mend(architecture, field)}"
-        )
+    if not found.is_at_home(architecture, field, kinds):
+        mend = _mend(architecture, field)
+        return f"{path.name} is {found.words}, and {wanted} is wanted here. {mend}"
     width = getattr(facts.shape, "context_width", None) if facts and kinds == ("t5",) else None
     if width and found.kind is not None and found.kind.width not in (0, width):
         return (
@@ -118,7 +133,8 @@ def _mend(architecture: str, field: str) -> str:
     for part in PARTS.get(architecture, ()):
         if part.field == field:
             return f"Choose {part.words}."
-    return f"Choose a VAE made for {ARCHITECTURES[architecture].label}."
+    what = "a VAE" if field == "vae" else "one"
+    return f"Choose {what} made for {LABELS[architecture]}."
 
 
 def _in_file(path: Path) -> _Found:
@@ -129,15 +145,9 @@ def _in_file(path: Path) -> _Found:
 
 
 def _of_shapes(shapes: Shapes) -> _Found:
-    kind = part_kind(shapes)
-    if kind is not None:
-        return _Found(kind)
+    """A checkpoint with a VAE inside counts as that: its VAE can be used."""
     verdict = verdict_of(shapes)
-    if verdict.architecture is not None:
-        return _Found(instead=f"a picture model ({LABELS[verdict.architecture]})")
-    if verdict.is_adapter:
-        return _Found(instead="an adapter (LoRA)")
-    return _Found()
+    return _Found(part_kind(shapes), verdict.architecture or "", verdict.is_adapter)
 
 
 def _in_folder(folder: Path, field: str) -> _Found:

@@ -10,7 +10,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 _PREFIXES = ("first_stage_model.", "vae.", "transformer.")
 _T5 = "encoder.block.0.layer.0.SelfAttention.q.weight"
 _T5_TABLES = ("shared.weight", "encoder.embed_tokens.weight")
-_BYTE_ROWS = (384, 1510)  # of ByT5, plain and trained on glyphs
+_PLAIN_BYTES, _GLYPH_BYTES = 384, 1510  # rows of ByT5, plain and trained on glyphs
 _MANY_ROWS = 100_000  # T5s of many languages have more; the usual one has 32,128
 _CLIPS = {768: ("clip_l", "CLIP-L"), 1024: ("clip_h", "CLIP-H"), 1280: ("clip_g", "CLIP-G")}
 _CLIP_TABLES = ("text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight")
@@ -30,7 +30,7 @@ class PartKind:
 
     Attributes:
         id: vae_sd, vae_flux, vae_hunyuan_image, vae_qwen, vae, clip_l, clip_g, clip_h, clip (of an
-            unusual width), t5, byt5, other_t5, gemma, gemma3, qwen3, qwen2.5.
+            unusual width), t5, byt5, plain_byt5, other_t5, gemma, gemma3, qwen3, qwen2.5.
         words: what a person calls it, with its article.
         reason: how it was told.
         width: of the text states it gives; 0 for a VAE.
@@ -71,8 +71,11 @@ def clip_by_width(width: int) -> PartKind:
 
 def t5_by_table(rows: int, width: int, *, large: bool = False) -> PartKind:
     """The T5 whose table of tokens has this size."""
-    if rows in _BYTE_ROWS:
+    if rows == _GLYPH_BYTES:
         return PartKind("byt5", "a ByT5 text encoder", f"it reads {rows} kinds of bytes", width)
+    if rows == _PLAIN_BYTES:
+        words = "the plain ByT5, which was not trained on glyphs"
+        return PartKind("plain_byt5", words, f"it reads {rows} kinds of bytes", width)
     if rows > _MANY_ROWS:
         words = "a T5 text encoder of many languages"
         return PartKind("other_t5", words, f"it has {rows} tokens", width)

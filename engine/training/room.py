@@ -7,8 +7,9 @@ import torch
 from engine.architectures.architecture import Loading, Part, TrainableModel
 from engine.architectures.frozen import blocks_of
 from engine.architectures.running import fetch_denoiser
+from engine.plan.block_lists import swap_problem
 from engine.schema.job import Job
-from engine.schema.problem import JobError, Problem
+from engine.schema.problem import JobError
 from engine.training.block_swap import BlockSwap
 from engine.training.control import Control
 from engine.training.events import Events
@@ -73,10 +74,6 @@ def swapped_blocks(job: Job, model: TrainableModel, device: Device) -> BlockSwap
     if not count:
         return None
     blocks = blocks_of(model.components["denoiser"])
-    if count > len(blocks) - 2:
-        words = (
-            f"Blocks to swap is {count}; this model has {len(blocks)} blocks, of which at most "
-            f"{len(blocks) - 2} can be swapped."
-        )
-        raise JobError([Problem("training.blocks_to_swap", words)])
+    if problems := list(swap_problem(count, len(blocks))):
+        raise JobError(problems)
     return BlockSwap(blocks, count, torch.device(device.id))

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,21 +21,21 @@ from engine.architectures.architecture import TrainableModel
 from engine.data.loader import Loader
 from engine.networks.groups import GroupSpec
 from engine.networks.network import Network
+from engine.networks.problem import AdapterProblem
 from engine.networks.start import start_network
 from engine.plan.header import FileProblem
 from engine.plan.place_notes import place_notes
-from engine.plan.ranks import place
 from engine.plan.site import Site
 from engine.plan.steps import RunLength
 from engine.protocol import Failure, Hello
 from engine.schema.job import Job
-from engine.schema.problem import JobError, OptionError, Problem
 from engine.schema.table import steps_of
 from engine.training.accelerator import make_accelerator
 from engine.training.block_swap import BlockSwap
 from engine.training.checkpointing import offload_checkpoints
 from engine.training.control import Control
 from engine.training.description import Description
+from engine.training.early_checks import check_before_loading, check_places
 from engine.training.ema import Ema
 from engine.training.events import Events
 from engine.training.failures import RunError
@@ -128,6 +128,7 @@ def prepare(job: Job, run: Run, events: Events, control: Control, together: Toge
         torch.set_num_threads(job.launch.cpu_threads)
     torch.use_deterministic_algorithms(job.training.deterministic)
     check_optimizer(job.optimizer, device.id)
+    check_before_loading(job, device.id)
     control.check()
     accelerator = make_accelerator(job, run, device, precision)
     events.phase("starting", "Reading the pictures")
@@ -284,28 +285,12 @@ def _loader(
     return Loader(job, found.order, found.length, model, run.path.parent, accelerator.process_index)
 
 
-def check_places(job: Job, sites: Sequence[Site]) -> None:
-    """Place the adapters once before pictures are encoded, so that a mistake is told at once.
-
-    Raises:
-        JobError: naming the field that does not go with the model at hand, or that nothing is
-            left to train.
-    """
-    try:
-        placements = place(job.network, sites, job.model.architecture)
-    except OptionError as error:
-        raise JobError([Problem(f"network.{error.key}", str(error))]) from error
-    if not placements and not job.network.rank_from_file:
-        words = "These options train no layer at all: give some of them a rank above 0."
-        raise JobError([Problem("network", words)])
-
-
 def _network(job: Job, model: TrainableModel, events: Events) -> Network:
     try:
         network, notes = start_network(
             job.network, job.model.architecture, model.sites, model.components, job.training.seed
         )
-    except FileProblem as error:
+    except (FileProblem, AdapterProblem) as error:
         field = "network.start_from"
         raise RunError(Failure(kind="file", message=str(error), field=field)) from error
     for note in notes:

@@ -176,10 +176,10 @@ def test_files_that_are_missing_are_named_with_where_they_come_from(made: dict[s
 @pytest.mark.parametrize(
     ("field", "given", "words"),
     [
-        ("vae", "qwen.safetensors", "holds no VAE"),
-        ("text_encoder", "byt5.safetensors", "no Qwen2.5-VL"),
-        ("text_encoder", "vae.safetensors", "no Qwen2.5-VL"),
-        ("text_encoder_2", "qwen.safetensors", "no ByT5"),
+        ("vae", "qwen.safetensors", "and VAE is wanted"),
+        ("text_encoder", "byt5.safetensors", "and Qwen2.5-VL is wanted"),
+        ("text_encoder", "vae.safetensors", "and Qwen2.5-VL is wanted"),
+        ("text_encoder_2", "qwen.safetensors", "and ByT5 is wanted"),
         ("tokenizer", "empty", "no tokenizer"),
     ],
 )
@@ -210,7 +210,7 @@ def test_encoders_that_only_look_right_are_refused(made: dict[str, Path], tmp_pa
     beside = component_files(path)
     cases = {
         "plain ByT5": t5_file(tmp_path / "plain.safetensors", 384),
-        "reads words": t5_file(tmp_path / "words.safetensors", 32128),
+        "is a T5 text encoder": t5_file(tmp_path / "words.safetensors", 32128),
         "states of width 16": t5_file(tmp_path / "narrow.safetensors", 1510, 16),
     }
     for words, file in cases.items():

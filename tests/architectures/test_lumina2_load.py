@@ -159,10 +159,10 @@ def test_what_is_missing_is_named_with_where_it_comes_from(opened: Open) -> None
 def test_wrong_parts_are_called_by_their_names(opened: Open, made: Path, tmp_path: Path) -> None:
     vae, gemma = (str(made / f"components/{name}.safetensors") for name in ("ae", "gemma"))
     problem = refused(opened, "components", text_encoder=vae)
-    assert "ae.safetensors is not Gemma 2. This is a VAE" in problem.message
+    assert "ae.safetensors is a VAE of FLUX or SD3, and Gemma 2 is wanted here." in problem.message
     assert problem.field == "model.text_encoder"
     problem = refused(opened, "components", vae=gemma)
-    assert "holds no VAE" in problem.message
+    assert "gemma.safetensors is a Gemma text encoder, and VAE is wanted" in problem.message
     assert problem.field == "model.vae"
     problem = refused(opened, "diffusers", path=gemma)
     assert "This is a Gemma text encoder" in problem.message

@@ -154,9 +154,9 @@ def test_all_missing_parts_are_told_at_once(files: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "given", "words"),
     [
-        ("text_encoder", "t5xxl", "is a T5 text encoder, but the text encoder CLIP-L is wanted"),
-        ("text_encoder_3", "clip_g", "This is a CLIP text encoder, no T5"),
-        ("vae", "clip_l", "holds no VAE"),
+        ("text_encoder", "t5xxl", "is a T5 text encoder, and CLIP-L is wanted"),
+        ("text_encoder_3", "clip_g", "is a CLIP text encoder, and T5-XXL is wanted"),
+        ("vae", "clip_l", "is a CLIP text encoder, and VAE is wanted"),
         ("denoiser", "clip_l", "CLIP"),
     ],
 )

@@ -243,8 +243,8 @@ def test_a_wrong_vae_names_its_field(tiny: Make, tmp_path: Path) -> None:
     wide["decoder.conv_in.weight"] = torch.zeros(32, 16, 3, 3)
     save_file(wide, tmp_path / "wide.safetensors")
     for path, words in (
-        (tmp_path / "wide.safetensors", "16 channels"),
-        (lora(tmp_path / "lora.safetensors"), "holds no VAE"),
+        (tmp_path / "wide.safetensors", "wide.safetensors is a VAE of FLUX"),
+        (lora(tmp_path / "lora.safetensors"), "is an adapter"),
         (tmp_path / "gone.safetensors", "no file or folder"),
     ):
         with pytest.raises(ModelProblem, match=words) as caught:

@@ -1,0 +1,67 @@
+"""What is tried before gigabytes are read: the job's files, and its options for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from engine.architectures.four_bits import check_four_bits
+from engine.networks.problem import AdapterProblem
+from engine.networks.start import matched_file
+from engine.plan.before_loading import place_problems, problems_before_loading, sites_at_hand
+from engine.plan.detect import look_at
+from engine.plan.header import FileProblem
+from engine.plan.site import Site
+from engine.protocol import Failure
+from engine.schema.job import Job
+from engine.schema.problem import JobError
+from engine.training.failures import RunError
+
+ROLES = ("denoiser", "text_encoder", "text_encoder_2", "text_encoder_3", "text_conditioner")
+
+
+def check_before_loading(job: Job, device: str) -> None:
+    """Refuse what cannot become a run, while nothing large has been read.
+
+    Adapter files are small, so they are read whole here: a number that is not finite, a half
+    adapter, layers of another model.
+
+    Args:
+        job: valid by itself.
+        device: such as "cpu" or "cuda:0".
+
+    Raises:
+        JobError, RunError, ModelProblem: in words for the person, with the field.
+    """
+    if job.model.weights == "nf4":
+        check_four_bits(torch.device(device))
+    facts = look_at(job.model.path)
+    if problems := list(problems_before_loading(job, facts)):
+        raise JobError(problems)
+    sites = sites_at_hand(job, facts)
+    if sites is None:
+        return
+    if job.network.start_from:
+        _check_adapter(job, sites, job.network.start_from, "network.start_from")
+    for i, item in enumerate(job.model.merge):
+        _check_adapter(job, sites, item.file, f"model.merge[{i}].file")
+
+
+def check_places(job: Job, sites: Sequence[Site]) -> None:
+    """Place the adapters once before pictures are encoded, so that a mistake is told at once.
+
+    Raises:
+        JobError: naming the field that does not go with the model at hand, or that nothing is
+            left to train.
+    """
+    if problems := list(place_problems(job, sites)):
+        raise JobError(problems)
+
+
+def _check_adapter(job: Job, sites: Sequence[Site], path: str, field: str) -> None:
+    present: dict[str, object] = dict.fromkeys(ROLES, True)
+    try:
+        matched_file(path, job.model.architecture, sites, present)
+    except (FileProblem, AdapterProblem) as problem:
+        raise RunError(Failure(kind="file", message=str(problem), field=field)) from problem
