@@ -17,7 +17,7 @@ from engine.schema.check import NONE_WORDS, Checked, canonical, check
 from engine.schema.job import Job
 from engine.schema.job_file import save_job
 from engine.schema.options import Option, get_at, option_at, options, set_at
-from engine.schema.presets import NOT_IN_PRESETS, Preset, base_data, defaults
+from engine.schema.presets import MODEL_FILES, NOT_IN_PRESETS, Preset, base_data, defaults
 from engine.schema.problem import JobError, Problem
 
 UNDO_LIMIT = 500
@@ -248,13 +248,18 @@ class Document(QObject):
         self.replaced.emit()
 
     def set_architecture(self, architecture: str, preset: Preset | None = None) -> None:
-        """Change the architecture as one step; values of one's own are kept, applying or not."""
+        """Change the architecture as one step; values of one's own are kept, applying or not.
+
+        Not those for which the two have defaults of their own: 512 pixels or 12 steps were chosen
+        for the former model.
+        """
         if architecture == self.architecture:
             return
         preset = preset or plain_preset(architecture)
         data = base_data(preset)
         for path in _leaves():
-            kept = self.is_changed(path) or path in NOT_IN_PRESETS
+            shared = defaults(self.architecture, path) == defaults(architecture, path)
+            kept = (self.is_changed(path) and shared) or path in NOT_IN_PRESETS
             if kept and path != "model.architecture":
                 set_at(data, path, copy.deepcopy(self.get(path)))
         text = self.tr("architecture %s") % ARCHITECTURES[architecture].label
@@ -286,7 +291,7 @@ class Document(QObject):
     def start_new(self, preset: Preset) -> None:
         """A new job from a preset as one step; the base model stays, as it is mostly the same."""
         data = base_data(preset)
-        for path in ("model.path", "model.vae"):
+        for path in MODEL_FILES:
             set_at(data, path, self.get(path))
         text = self.tr("new job")
         self.undo_stack.push(ReplaceEdit(self, Snapshot(preset, data), self.snapshot(), text))

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.theme import SMALL, color
 from app.widgets.button import Button
-from app.widgets.label import ElidedLabel, Label
+from app.widgets.label import ElidedLabel, Label, WrappedLabel
 from app.widgets.number import range_words
 from engine.schema.options import Option, conditions_in_words, option_at
 
@@ -36,9 +36,7 @@ class HelpStrip(QWidget):
         head.addWidget(self.names, 1)
         head.addWidget(self.more)
         column.addLayout(head)
-        self.words = Label("", "text2", SMALL, self)
-        self.words.setWordWrap(True)
-        self.words.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.words = WrappedLabel("text2", SMALL, self)
         column.addWidget(self.words, 1)
         self._show()
 
@@ -81,13 +79,12 @@ class HelpStrip(QWidget):
         self.updateGeometry()
 
     def sizeHint(self) -> QSize:
-        """86 high at the usual text size, as much as is needed when tall."""
-        line = self.words.fontMetrics().lineSpacing()
-        low = self.title.sizeHint().height() + 2 * line + 30
+        """Two lines of words, or as many as are needed when tall."""
+        lines = 2
         if self._is_tall:
-            wide = max(100, self.width() - 32)
-            low = max(low, self.title.sizeHint().height() + 26 + self.words.heightForWidth(wide))
-        return QSize(240, low)
+            lines = max(lines, self.words.lines_at(max(100, self.width() - 32)))
+        around = self.title.sizeHint().height(), self.more.sizeHint().height()
+        return QSize(240, max(around) + 26 + lines * self.words.fontMetrics().lineSpacing())
 
     def minimumSizeHint(self) -> QSize:
         """The same height, whatever the words: nothing moves by itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPalette
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPalette, QTextLayout
 from PySide6.QtWidgets import QLabel, QWidget
 
 from app.theme import color, font, switch
@@ -69,6 +69,57 @@ class ElidedLabel(Label):
         metrics = painter.fontMetrics()
         text = metrics.elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
         painter.drawText(QRectF(self.rect()), self.alignment(), text)
+
+
+class WrappedLabel(Label):
+    """A text of several lines; where there is no room for all, the last one ends with …."""
+
+    def __init__(
+        self, token: str = "text", scale: float = 1.0, parent: QWidget | None = None
+    ) -> None:
+        super().__init__("", token, scale, parent)
+        self.setWordWrap(True)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+
+    @property
+    def shown_lines(self) -> list[str]:
+        """The lines that fit now."""
+        metrics = self.fontMetrics()
+        room = max(1, self.height() // metrics.lineSpacing())
+        starts = self._starts(self.width())
+        ends = [*starts[1:], len(self.text())]
+        lines = [self.text()[a:b].strip() for a, b in zip(starts, ends, strict=True)]
+        if len(lines) > room:
+            rest = self.text()[starts[room - 1] :].replace("\n", " ")
+            cut = metrics.elidedText(rest, Qt.TextElideMode.ElideRight, self.width())
+            lines = [*lines[: room - 1], cut]
+        return lines
+
+    def lines_at(self, width: int) -> int:
+        """How many lines the whole text takes at a width."""
+        return len(self._starts(width))
+
+    def _starts(self, width: int) -> list[int]:
+        """Where each line begins in the text."""
+        starts, at = [], 0
+        for paragraph in self.text().split("\n"):
+            layout = QTextLayout(paragraph, self.font())
+            layout.beginLayout()
+            while (line := layout.createLine()).isValid():
+                line.setLineWidth(width)
+                starts.append(at + line.textStart())
+            layout.endLayout()
+            at += len(paragraph) + 1
+        return starts or [0]
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Draw the lines that fit."""
+        painter = QPainter(self)
+        painter.setFont(self.font())
+        painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
+        metrics = painter.fontMetrics()
+        for number, line in enumerate(self.shown_lines):
+            painter.drawText(0, metrics.ascent() + number * metrics.lineSpacing(), line)
 
 
 class FittingLabel(Label):

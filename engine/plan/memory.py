@@ -25,6 +25,7 @@ from engine.plan.memory_sizes import (
     CLIP_VOCABULARY,
     EMBEDDINGS,
     PACKED_BYTES,
+    PACKED_SHARES,
     USUAL_VAE,
     VAE_PARAMETERS,
 )
@@ -223,7 +224,9 @@ def _text_encoder(
     if not numbers:
         numbers = _totals(sites).text_encoder + _embeddings(job, facts)
     kept_as = job.model.text_encoder_weights
-    size = _weights(numbers, *_packed(sites, False), kept_as, precision)
+    packed, rows = _packed(sites, False)
+    packed = packed or int(numbers * PACKED_SHARES.get(job.model.architecture, 0))
+    size = _weights(numbers, packed, rows, kept_as, precision)
     if job.dataset.cache_text == "off":
         return [_same("text encoder", size)]
     if job.network.train == "denoiser":

@@ -15,8 +15,14 @@ from engine.schema.options import get_at, options, set_at
 from engine.schema.problem import JobError, Problem
 from engine.schema.whole_file import write_whole
 
+MODEL_FILES = (
+    "model.path", "model.vae", "model.denoiser", "model.text_encoder", "model.text_encoder_2",
+    "model.text_encoder_3", "model.text_conditioner", "model.tokenizer", "model.tokenizer_2",
+)  # fmt: skip
+"""Fields that name the parts of a model."""
+
 NOT_IN_PRESETS = (
-    "model.path", "model.vae", "dataset.folders", "dataset.trigger_word", "dataset.cache_directory",
+    *MODEL_FILES, "dataset.folders", "dataset.trigger_word", "dataset.cache_directory",
     "network.start_from", "output.name", "output.directory", "samples.prompts",
 )  # fmt: skip
 """Fields that belong to one job, not to a way of training; saving a preset leaves them out."""

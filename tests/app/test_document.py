@@ -57,7 +57,7 @@ def test_leaving_a_field_ends_its_step(document: Document) -> None:
 
 def test_check_11_a_preset_is_one_step_and_sets_all_values_at_once(document: Document) -> None:
     store = PresetStore(Path("nowhere"))
-    style = store.named("sd1", "Style, 12 GB")
+    style = store.named("sd1", "Style, 8 GB")
     assert style is not None
     document.set("model.path", "base.safetensors")
     before = document.written()
@@ -70,7 +70,7 @@ def test_check_11_a_preset_is_one_step_and_sets_all_values_at_once(document: Doc
     assert document.changed_paths() == []
     document.undo_stack.undo()
     assert document.written() == before
-    assert document.preset.name == "First steps, any GPU"
+    assert document.preset.name == "First steps, 6 GB"
 
 
 def test_check_12_a_hidden_value_is_kept_but_not_written(document: Document) -> None:
@@ -93,6 +93,32 @@ def test_the_architectures_defaults_come_with_it_and_own_values_stay(document: D
     document.undo_stack.undo()
     assert document.architecture == "sd1"
     assert document.get("dataset.resolution") == ["512"]
+
+
+def test_sizes_chosen_for_one_architecture_do_not_follow_to_another(document: Document) -> None:
+    document.set("dataset.resolution", ["128"])
+    document.set("samples.steps", 12)
+    document.set("training.batch_size", 3)
+    document.set_architecture("flux", PresetStore(Path("nowhere")).default("flux"))
+    assert document.get("dataset.resolution") == document.preset_value("dataset.resolution")
+    assert document.get("samples.steps") == 20
+    assert document.changed_paths() == ["training.batch_size"]
+
+
+def test_the_files_of_a_model_stay_when_a_new_job_is_begun(document: Document) -> None:
+    document.set_architecture("flux")
+    document.set("model.path", "flux1-dev.safetensors")
+    document.set("model.text_encoder_2", "t5xxl_fp16.safetensors")
+    preset = PresetStore(Path("nowhere")).default("flux")
+    assert preset is not None
+    document.start_new(preset)
+    assert document.get("model.path") == "flux1-dev.safetensors"
+    assert document.get("model.text_encoder_2") == "t5xxl_fp16.safetensors"
+    document.load_preset(preset)
+    assert document.get("model.text_encoder_2") == "t5xxl_fp16.safetensors"
+    assert from_job("mine", document.data).data["model"] == {
+        "architecture": "flux", "weights": "int8", "text_encoder_weights": "int8",
+    }  # fmt: skip
 
 
 def test_items_are_added_moved_and_removed_with_undo(document: Document) -> None:

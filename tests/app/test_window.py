@@ -125,13 +125,13 @@ def test_check_8_the_plan_follows_a_keystroke_and_equals_the_command_lines(
 
 def test_check_11_the_preset_box_loads_with_one_undo(window: MainWindow) -> None:
     names = [window.tool_bar.preset.itemText(i) for i in range(window.tool_bar.preset.count())]
-    assert "Style, 12 GB" in names
-    window.tool_bar.preset.edited.emit("Style, 12 GB")
+    assert "Style, 8 GB" in names
+    window.tool_bar.preset.edited.emit("Style, 8 GB")
     assert window.document.get("network.conv_dim") == 8
     assert window.form.row_at("network.rank").editor.value() == 32  # pyright: ignore[reportOptionalMemberAccess]
     assert window.document.undo_stack.count() == 1
     window.document.undo_stack.undo()
-    assert window.tool_bar.preset.currentText() == "First steps, any GPU"
+    assert window.tool_bar.preset.currentText() == "First steps, 6 GB"
 
 
 def test_train_hands_over_only_what_applies(window: MainWindow, qtbot: QtBot) -> None:
