@@ -17,7 +17,8 @@ config:
       training_folder: output
       device: cuda:0
       trigger_word: p3r5on
-      network: {type: lora, linear: 16, linear_alpha: 8, network_kwargs: {only_if_contains: [attn.to_q]}}
+      network:
+        {type: lora, linear: 16, linear_alpha: 8, network_kwargs: {only_if_contains: [attn.to_q]}}
       save: {dtype: float16, save_every: 250, max_step_saves_to_keep: 4}
       datasets:
         - folder_path: /cats

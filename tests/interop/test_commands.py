@@ -45,7 +45,9 @@ def test_export_writes_files_and_import_reads_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = tmp_path / "job.toml"
-    job.write_text('[model]\narchitecture = "sdxl"\npath = "m.safetensors"\n[training]\nema = 0.9\n')
+    job.write_text(
+        '[model]\narchitecture = "sdxl"\npath = "m.safetensors"\n[training]\nema = 0.9\n'
+    )
     out = tmp_path / "out"
     assert export([str(job), "--to", "sd-scripts", "--out", str(out)]) == 0
     assert "training.ema: sd-scripts averages nothing" in capsys.readouterr().out

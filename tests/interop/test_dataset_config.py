@@ -59,9 +59,12 @@ def test_folders_of_different_sizes_are_told_to_be_trained_at_each() -> None:
 
 def test_keys_that_mean_nothing_are_told_with_their_place() -> None:
     imported = import_tree(
-        {"general": {"made_up": 1}, "datasets": [{"subsets": [{"image_dir": "/a", "face_crop_aug_range": [1, 2]}]}],
-         "more": 3}
-    )  # fmt: skip
+        {
+            "general": {"made_up": 1},
+            "datasets": [{"subsets": [{"image_dir": "/a", "face_crop_aug_range": [1, 2]}]}],
+            "more": 3,
+        }
+    )
     keys = {line.key: line for line in imported.lines}
     assert not keys["general.made_up"].known
     assert keys["datasets[0].subsets[0].face_crop_aug_range"].outcome == "refused"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +19,6 @@ from engine.interop.reading import ImportProblem
 from engine.interop.report import Imported
 from engine.interop.sd_scripts_model import SCRIPTS
 from engine.schema.check import check
-from engine.schema.job_file import tomllib
 from tests.interop.test_ai_toolkit import CONFIG
 from tests.interop.test_kohya_ss import PRESET
 from tests.interop.test_onetrainer import FLUX
@@ -70,9 +71,11 @@ NONSENSE = st.recursive(
     | st.floats(allow_nan=True, allow_infinity=True)
     | st.text(max_size=12)
     | st.sampled_from(["1e-4", "true", "0.5", "512,512", "None", "10%", "(1, 2)", "sigma"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=6,
-)  # fmt: skip
+)
 OPTIONS = sorted(table_of("sd-scripts"))
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -97,9 +100,10 @@ def test_options_of_any_kind_end_in_a_report(values: dict[str, Any], script: str
     whole({"network_dim": 4, "network_alpha": 1, **values})
     words = [f"--{key} '{value}'" for key, value in values.items() if "'" not in str(value)]
     try:
-        import_text(f"{script}.py --seed=1 " + " ".join(words))
-    except ImportProblem:
-        return
+        told = import_text(f"{script}.py --seed=1 " + " ".join(words)).text()
+    except ImportProblem as problem:
+        told = str(problem)
+    assert told
 
 
 @QUICK
@@ -118,15 +122,19 @@ def _within(tree: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 def _paths(tree: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    return [here, *(p for key, value in inner for p in _paths(value, (*here, key)))][bool(not here):]
+    """The paths of all values inside a tree."""
+    inner: list[tuple[Any, Any]] = []
+    if isinstance(tree, dict):
+        inner = list(tree.items())
+    elif isinstance(tree, list):
+        inner = list(enumerate(tree))
+    own = [here] if here else []
+    return own + [path for key, value in inner for path in _paths(value, (*here, key))]
 
 
 @QUICK
 @given(st.data())
 def test_nested_settings_with_nonsense_anywhere_end_in_a_report(data: st.DataObject) -> None:
-    import yaml
-
     sets = {"general": {"flip_aug": True}, "datasets": [
         {"resolution": 512, "subsets": [{"image_dir": "/a", "num_repeats": 2}]}]}  # fmt: skip
     lets = {"general_args": {"args": {"seed": 1}, "dataset_args": {"resolution": 512}},
@@ -142,6 +150,7 @@ def test_nested_settings_with_nonsense_anywhere_end_in_a_report(data: st.DataObj
 @given(st.text(max_size=200))
 def test_any_text_ends_in_words(text: str) -> None:
     try:
-        import_text(text)
+        told = import_text(text).text()
     except ImportProblem as problem:
-        assert str(problem)
+        told = str(problem)
+    assert told
