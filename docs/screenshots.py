@@ -3,7 +3,8 @@
     python docs/screenshots.py            all states, light and dark, under Xvfb where there is
     python docs/screenshots.py training   one state
 
-States: first-run, editing, blocks, map, dataset, preset, preferences, training, finished, error.
+States: first-run, editing, blocks, map, dataset, preset, preferences, inspect, resize, merge,
+training, finished, error.
 The training states run the demo through the real engine. Needs the `dev` level, and on a machine
 without a screen Xvfb and the xcb libraries (`apt install xvfb libxcb-cursor0 libxcb-icccm4
 libxcb-keysyms1 libxcb-image0 libxcb-render-util0 libxkbcommon-x11-0`).
@@ -12,21 +13,43 @@ libxcb-keysyms1 libxcb-image0 libxcb-render-util0 libxkbcommon-x11-0`).
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
+    from app.tools_dialog import ToolDialog
+
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 SIZE = (1440, 900)
+MODELS = {
+    "sd1": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "sd2": "stabilityai/stable-diffusion-2-1-base",
+    "sdxl": "stabilityai/stable-diffusion-xl-base-1.0",
+    "flux": "black-forest-labs/FLUX.1-dev",
+    "sd3": "stabilityai/stable-diffusion-3.5-medium",
+    "lumina2": "Alpha-VLLM/Lumina-Image-2.0",
+    "hunyuan_image": "hunyuanvideo-community/HunyuanImage-2.1-Diffusers",
+    "anima": "models/anima",
+}
+"""A base model for each architecture's panel: its configs stand for it, nothing is fetched."""
+
+SD35_MEDIUM = {
+    "_class_name": "SD3Transformer2DModel", "num_layers": 24, "num_attention_heads": 24,
+    "attention_head_dim": 64, "caption_projection_dim": 1536, "joint_attention_dim": 4096,
+    "pooled_projection_dim": 2048, "pos_embed_max_size": 384, "qk_norm": "rms_norm",
+    "dual_attention_layers": list(range(13)),
+}  # fmt: skip
 sys.path.insert(0, str(ROOT))
 
 
@@ -41,6 +64,7 @@ def main(argv: list[str]) -> int:
         return _under_xvfb(argv)
     with tempfile.TemporaryDirectory(prefix="graft-shots-") as home:
         os.environ["GRAFT_HOME"] = home
+        os.environ["HF_HUB_CACHE"] = str(Path(home) / "hub")
         from PySide6.QtGui import QFont, QFontDatabase
 
         from app.main import make_application
@@ -87,10 +111,15 @@ class Studio:
             "dataset": self.dataset,
             "preset": self.preset,
             "preferences": self.preferences,
+            "inspect": self.inspect,
+            "resize": self.resize,
+            "merge": self.merge,
             "training": self.training,
             "finished": self.finished,
             "error": self.error,
         }
+        for architecture in MODELS:
+            self.states[f"panel-{architecture}"] = partial(self.panel, architecture)
         self.window = make_window()
         command = EngineCommand.of_this_install()
         self.runs = RunController(home / "state", command, self.window)
@@ -117,7 +146,7 @@ class Studio:
         from PySide6.QtGui import QPainter
         from PySide6.QtTest import QTest
 
-        from app.theme import switch
+        from app.theme import color, switch
 
         for theme in ("light", "dark"):
             switch().apply(theme)
@@ -128,6 +157,8 @@ class Studio:
                 painter = QPainter(picture)
                 at = self.window.rect().center() - dialog.rect().center()
                 painter.drawPixmap(at, dialog.grab())
+                painter.setPen(color("field"))  # where the desktop's frame would be
+                painter.drawRect(dialog.rect().translated(at).adjusted(-1, -1, 0, 0))
                 painter.end()
             picture.save(str(path))
             print(path)
@@ -144,6 +175,18 @@ class Studio:
         self.window.document.replace(data, "demo")
         self.until(lambda: self.window.plan_model.pictures is not None, 30)
         self.window.form.finish_building()
+
+    def _model(self, architecture: str) -> str:
+        """Put the configs of a model where its weights would be, and say how a job names it."""
+        name = MODELS[architecture]
+        folder = self.home / "hub" / f"models--{name.replace('/', '--')}" / "snapshots" / "1"
+        shutil.copytree(ROOT / "resources" / "models" / architecture, folder)
+        for part in ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"):
+            (folder / part).mkdir(exist_ok=True)
+        if architecture == "sd3":
+            (folder / "transformer").mkdir()
+            (folder / "transformer" / "config.json").write_text(json.dumps(SD35_MEDIUM))
+        return name
 
     def first_run(self) -> None:
         self.take("first-run")
@@ -181,6 +224,27 @@ class Studio:
         for notice in self.window.work.findChildren(Notice):
             notice.closed.emit()
 
+    def panel(self, architecture: str) -> None:
+        """A job as it is begun: a preset, a base model, pictures; the form at model and network."""
+        from PySide6.QtTest import QTest
+
+        preset = next(p for p in self.window.store.all(architecture) if "Quality" in p.name
+                      or "Style" in p.name)  # fmt: skip
+        self._job()
+        document = self.window.document
+        folders = document.get("dataset.folders")[:1]
+        document.start_new(preset)
+        document.set("dataset.folders", [dict(folders[0], repeats=10.0)])
+        document.set("model.path", self._model(architecture))
+        document.set("output.name", "zibble")
+        self.until(lambda: self.window.plan_model.pictures is not None, 30)
+        self.window.form.finish_building()
+        self.room._show_page("plan")
+        for name, group in (("", "model"), ("-network", "network")):
+            self.window.form.show_group(group)
+            QTest.qWait(300)
+            self.take(f"panel-{architecture}{name}")
+
     def preset(self) -> None:
         from app.dialogs import Question
 
@@ -196,6 +260,55 @@ class Studio:
         dialog = self.room.show_preferences()
         self.take("preferences", dialog)
         dialog.reject()
+
+    def _adapter(self) -> Path:
+        """A LoRA file in a folder with a short name."""
+        from docs.sample_adapter import write_sample
+
+        path = Path(tempfile.gettempdir()) / "loras" / "clay_cat.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        return path if path.exists() else write_sample(path)
+
+    def inspect(self) -> None:
+        from app.tools_inspect import InspectDialog
+
+        self._job()
+        self.room.tools.inspect(self._adapter())
+        dialog = self.window.findChildren(InspectDialog)[-1]
+        self.until(lambda: dialog.found is not None, 120)
+        self.take("inspect", dialog)
+        dialog.close()
+
+    def resize(self) -> None:
+        dialog = self._tool("resize")
+        dialog.run()
+        self.until(lambda: not dialog.is_working, 120)
+        self.take("resize", dialog)
+        dialog.close()
+
+    def merge(self) -> None:
+        from app.tools_merge import MergePanel
+
+        dialog = self._tool("merge")
+        assert isinstance(dialog.panel, MergePanel)
+        dialog.panel.base.set_value("/models/v1-5-pruned-emaonly.safetensors")
+        dialog.panel.files.rows[0][1].set_value(0.8)
+        dialog.panel.changed.emit()
+        self.take("merge", dialog)
+        dialog.close()
+
+    def _tool(self, name: str) -> ToolDialog:
+        """A tool's dialog with the LoRA file in it."""
+        from app.tools_dialog import ToolDialog
+
+        self._job()
+        for former in self._adapter().parent.glob("clay_cat-*"):
+            former.unlink()
+        self.room.tools.open(name, [self._adapter()])
+        dialog = self.window.findChildren(ToolDialog)[-1]
+        if name == "resize":
+            self.until(dialog.run_button.isEnabled, 10)
+        return dialog
 
     def dataset(self) -> None:
         from PySide6.QtTest import QTest
@@ -247,7 +360,8 @@ class Studio:
             self.until(lambda: self.runs.running is None, 60)
         self.window.document.undo_stack.clear()
         self.window.close()
-        shutil.rmtree(Path(tempfile.gettempdir()) / "zibble", ignore_errors=True)
+        for name in ("zibble", "loras"):
+            shutil.rmtree(Path(tempfile.gettempdir()) / name, ignore_errors=True)
 
 
 if __name__ == "__main__":
