@@ -251,7 +251,7 @@ def _load_mid(own: Tensor, mid: Tensor, rank: int) -> None:
 def _as(tensor: Tensor, shape: tuple[int, ...]) -> Tensor | None:
     if tuple(tensor.shape) == shape:
         return tensor
-    same = tensor.numel() == torch.Size(shape).numel() and tensor.shape[:2] == shape[:2]
+    same = tensor.numel() == torch.Size(shape).numel() and tensor.shape[0] == shape[0]
     return tensor.reshape(shape) if same else None
 
 

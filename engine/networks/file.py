@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from engine.networks import lycoris_kinds
 from engine.networks.factors import Factors
 from engine.networks.layouts import FURTHER_KINDS, Layout, layout_of, take_apart
 from engine.plan.adapter_names import no_adapter, rank_zero
@@ -33,7 +34,7 @@ LEGACY_START, LEGACY_LENGTH = 0x100000, 0x10000
 
 MAGNITUDES = ("dora_scale", "lora_magnitude_vector", "lora_magnitude_vector.weight")
 NORMS = ("w_norm", "b_norm")
-READ = frozenset((*MAGNITUDES, *NORMS, "lora_mid.weight", "scalar"))
+READ = frozenset((*MAGNITUDES, *NORMS, *lycoris_kinds.KINDS, "lora_mid.weight", "scalar"))
 """Endings beyond plain LoRA that are read with an adapter (spec: networks 5)."""
 
 
@@ -126,7 +127,9 @@ def read(path: Path | str) -> AdapterFile:
         if beyond:
             further[name] = beyond
         if not {"down", "up"} & part.tensors.keys():
-            if set(beyond) & set(NORMS):
+            if set(beyond) & lycoris_kinds.KINDS:
+                factors[name] = _lycoris(path.name, name, part)
+            elif set(beyond) & set(NORMS):
                 _check_finite(path.name, part)
                 norms[name] = {kind: part.tensors[kind] for kind in beyond if kind in NORMS}
             elif not beyond:
@@ -187,6 +190,27 @@ def _number(file: str, part: _Parts, kind: str) -> float:
         )
     _check_finite(file, part)
     return float(tensor.item())
+
+
+def _lycoris(file: str, name: str, part: _Parts) -> Factors:
+    """Read what is equal to a LoRA without being written as one.
+
+    Raises:
+        FileProblem: tensors are missing, do not fit, or are not finite.
+    """
+    _check_finite(file, part)
+    alpha = _number(file, part, "alpha") if "alpha" in part.tensors else 0.0
+    try:
+        factors = lycoris_kinds.factors_of(part.tensors, alpha)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise FileProblem(
+            f"{file}: the tensors of {name} do not go together ({str(error).splitlines()[0]})."
+        ) from None
+    assert factors is not None
+    magnitude = next((part.tensors[kind] for kind in MAGNITUDES if kind in part.tensors), None)
+    scalar = part.tensors.get("scalar")
+    up = factors.up if scalar is None else factors.up * scalar.float()
+    return replace(factors, up=up, magnitude=magnitude)
 
 
 def _check_finite(file: str, part: _Parts) -> None:
