@@ -81,7 +81,7 @@ class AdapterFile:
 
     @property
     def unread(self) -> dict[str, tuple[str, ...]]:
-        """Those of `further` that are only named here, not read: LoHa, LoKr, …"""
+        """Those of `further` that are only named here, not read: OFT, biases, …"""
         left = {n: tuple(k for k in kinds if k not in READ) for n, kinds in self.further.items()}
         return {name: kinds for name, kinds in left.items() if kinds}
 

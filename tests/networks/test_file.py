@@ -183,11 +183,11 @@ def test_what_is_beyond_plain_lora_is_kept_in_sight(tmp_path: Path) -> None:
     extra = {
         "lora_unet_x.dora_scale": torch.ones(8, 1),
         "lora_unet_norm.w_norm": torch.ones(8),
-        "lora_unet_z.lokr_w1": torch.ones(2, 2),
+        "lora_unet_z.oft_blocks": torch.ones(2, 2, 2),
         "something.else": torch.ones(1),
     }
     save_file(pair() | extra, path)
     file = read(path)
-    assert file.variants == ("DoRA", "LoKr", "trained norm layers")
+    assert file.variants == ("DoRA", "OFT", "trained norm layers")
     assert file.further["lora_unet_x"] == ("dora_scale",)
     assert file.unknown == ("something.else",)
