@@ -36,7 +36,7 @@ def blocks_in(text: str, count: int) -> frozenset[int]:
         first, dash, last = (part.strip() for part in item.partition("-"))
         ends = (first, last) if dash else (first, first)
         if not all(end.isascii() and end.isdigit() and len(end) < 6 for end in ends):
-            shown = item.strip() or "an empty place"
+            shown = f"'{item.strip()}'" if item.strip() else "an empty place"
             raise ValueError(
                 f"{shown} is neither a number nor a range. Write numbers from 0 to {count - 1} "
                 "with commas, ranges such as 0-3, all, or none"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -214,7 +215,9 @@ def _words(path: str, item: Any, value: Any) -> str:
     try:
         entry = option_at(path)
     except KeyError:
-        return f"{json.dumps(value, default=str)} cannot be used here."
+        shown = json.dumps(value, default=str, ensure_ascii=False)
+        table = re.sub(r"\[\d+\]$", "", path)
+        return f"{shown} is no table. Write it under [[{table}]], each value with its name."
     label = entry.hints.label
     shown = json.dumps(value, default=str, ensure_ascii=False)
     unit = f" {entry.hints.unit}" if entry.hints.unit else ""

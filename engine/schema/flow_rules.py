@@ -13,6 +13,7 @@ from engine.schema.problem import Problem
 def broken_sizes(job: Job, architecture: Architecture) -> Iterator[Problem]:
     """Yield sizes that a model of this architecture would cut: its patches cover `picture_step`."""
     step, dataset = architecture.picture_step, job.dataset
+    yield from _preview_sizes(job, architecture)
     if dataset.buckets:
         if dataset.bucket_step % step:
             fit = -(-dataset.bucket_step // step) * step
@@ -31,6 +32,29 @@ def broken_sizes(job: Job, architecture: Architecture) -> Iterator[Problem]:
                 "dataset.resolution",
                 f"{architecture.label} sees pictures in steps of {step} pixels; a side of '{size}' "
                 "is no multiple of it.",
+            )
+
+
+def _preview_sizes(job: Job, architecture: Architecture) -> Iterator[Problem]:
+    """The sides of previews, of the table and of each prompt; only of those that are drawn."""
+    step, samples = architecture.picture_step, job.samples
+    if not samples.enabled:
+        return
+    sides = [(f"samples.{key}", getattr(samples, key)) for key in ("width", "height")]
+    for i, prompt in enumerate(samples.prompts):
+        if prompt.enabled:
+            sides += [
+                (f"samples.prompts[{i}].{key}", getattr(prompt, key)) for key in ("width", "height")
+            ]
+    for path, side in sides:
+        if side and side % step:
+            fit = max(round(side / step), 1) * step
+            yield Problem(
+                path,
+                f"{architecture.label} draws in steps of {step} pixels; {side} is no multiple of "
+                "it.",
+                fix=((path, fit),),
+                fix_label=f"Set {fit}",
             )
 
 

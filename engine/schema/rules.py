@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from engine.schema.architectures import ARCHITECTURES, CLIP, UNET, Architecture
 from engine.schema.flow_rules import broken_sizes, broken_text_dropout
 from engine.schema.job import Job
+from engine.schema.launch_rules import broken_launch
 from engine.schema.optimizer import text_encoder_rate
 from engine.schema.optimizers import FURTHER, NAMED, kind_of
 from engine.schema.options import get_at, option_at, options
@@ -35,6 +36,7 @@ def broken_rules(job: Job) -> Iterator[Problem]:
     yield from broken_sizes(job, architecture)
     yield from broken_text_dropout(job, architecture)
     yield from _output(job)
+    yield from broken_launch(job)
 
 
 def _needed(job: Job) -> Iterator[Problem]:
@@ -104,8 +106,9 @@ def _foreign_options(job: Job, architecture: Architecture) -> Iterator[Problem]:
         if entry.applies(architecture.id) or "[]" in path or entry.kind == "table":
             continue
         if get_at(data, path) != entry.default:
-            owners = [a.label for a in ARCHITECTURES.values() if entry.applies(a.id)]
-            words = f"it is there for {' and '.join(owners)} only"
+            *owners, last = [a.label for a in ARCHITECTURES.values() if entry.applies(a.id)]
+            named = f"{', '.join(owners)} and {last}" if owners else last
+            words = f"it is there for {named} only"
             yield Problem(
                 path,
                 f"{entry.hints.label} is not an option of {architecture.label}: {words}.",
@@ -328,10 +331,6 @@ def _output(job: Job) -> Iterator[Problem]:
     for tracker in job.output.trackers:
         if tracker not in ("tensorboard", "wandb"):
             yield Problem("output.trackers", f"'{tracker}' is not one of tensorboard, wandb.")
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", job.launch.device):
-        yield Problem(
-            "launch.device", f"'{job.launch.device}' is no device: auto, cpu, mps, cuda, cuda:1."
-        )
     for i, prompt in enumerate(job.samples.prompts):
         if prompt.enabled and not prompt.prompt.strip():
             yield Problem(f"samples.prompts[{i}].prompt", "Write what the preview shows.")

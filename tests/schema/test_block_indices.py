@@ -27,12 +27,12 @@ def test_a_selection(text: str, blocks: set[int]) -> None:
         ("19", "there is no block 19; they are numbered 0 to 18"),
         ("10-40", "there is no block 40"),
         ("1,", "an empty place is neither a number nor a range. Write numbers from 0 to 18"),
-        ("-1", "-1 is neither"),
-        ("1-2-3", "1-2-3 is neither"),
-        ("two", "two is neither"),
-        ("1.5", "1.5 is neither"),
-        ("²", "² is neither"),
-        ("999999", "999999 is neither"),
+        ("-1", "'-1' is neither"),
+        ("1-2-3", "'1-2-3' is neither"),
+        ("two", "'two' is neither"),
+        ("1.5", "'1.5' is neither"),
+        ("²", "'²' is neither"),
+        ("999999", "'999999' is neither"),
     ],
 )
 def test_a_mistake_is_named_with_what_there_is(text: str, words: str) -> None:
