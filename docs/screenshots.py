@@ -40,7 +40,7 @@ MODELS = {
     "sd3": "stabilityai/stable-diffusion-3.5-medium",
     "lumina2": "Alpha-VLLM/Lumina-Image-2.0",
     "hunyuan_image": "hunyuanvideo-community/HunyuanImage-2.1-Diffusers",
-    "anima": "models/anima",
+    "anima": "circlestone-labs/Anima-Base-v1.0-Diffusers",
 }
 """A base model for each architecture's panel: its configs stand for it, nothing is fetched."""
 

@@ -55,8 +55,8 @@ class Model(Table):
     vae: str | None = option(
         None,
         "VAE",
-        "Another VAE than the model's own: a file or folder. Leave empty unless the model's author "
-        "names one.",
+        "A file or folder with the VAE, where the base model does not hold it or its author names "
+        "another.",
         empty="the one in the model",
         path="model",
         extensions=MODEL_FILES,
@@ -92,6 +92,7 @@ class Model(Table):
         extensions=MODEL_FILES,
         aliases=("clip_l", "gemma2", "qwen3"),
         applies_to=FLOW,
+        basic=True,
     )
     text_encoder_2: str | None = option(
         None,
@@ -104,6 +105,7 @@ class Model(Table):
         extensions=MODEL_FILES,
         aliases=("clip_g", "byt5"),
         applies_to=("flux", "sd3", "hunyuan_image"),
+        basic=True,
     )
     text_encoder_3: str | None = option(
         None,
@@ -117,6 +119,7 @@ class Model(Table):
         extensions=MODEL_FILES,
         aliases=("t5xxl",),
         applies_to=("sd3",),
+        basic=True,
     )
     text_conditioner: str | None = option(
         None,
