@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from app.tools_facts import AdapterFacts
-from app.tools_panel import AdapterField, ModelRows, Target, beside
+from app.tools_file_panel import FilePanel
+from app.tools_panel import Target, beside
 from app.widgets.check import CheckBox
-from app.widgets.labeled_rows import LabeledRows
 from app.widgets.number import NumberEdit
 from app.widgets.segmented import Segmented
 
 
-class ExtractPanel(QWidget):
-    """One rank, or every multiple of the unit it was trained in.
+class ExtractPanel(FilePanel):
+    """One rank, or every multiple of the unit it was trained in."""
 
-    Signals:
-        changed: something was changed.
-    """
-
-    changed = Signal()
     command = "extract"
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -32,8 +23,7 @@ class ExtractPanel(QWidget):
         self.lead = self.tr(
             "A DyLoRA is trained so that its first directions work alone: take as many as you like."
         )
-        self.rows = rows = LabeledRows(self)
-        self.file = AdapterField(rows)
+        rows = self.rows
         self.which = Segmented(
             [("rank", self.tr("One rank")), ("unit", self.tr("Every unit"))], rows
         )
@@ -41,60 +31,37 @@ class ExtractPanel(QWidget):
         self.number = NumberEdit("int", rows, scale="double", bounds={"ge": 1})
         self.number.set_value(4)
         self.keeps = CheckBox(self.tr("Act as strongly as in training"), rows)
-        rows.add(self.tr("LoRA file"), self.file, fills=True)
-        self.model = ModelRows(rows)
         rows.add(self.tr("Take"), self.which)
         rows.add(self.tr("Rank or unit"), self.number)
         rows.add(
             self.tr("Strength"), self.keeps,
             self.tr("Off: as sd-scripts cuts it, stronger the smaller the rank."),
         )  # fmt: skip
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(rows)
-        self.file.looked.connect(self._on_looked)
         self.which.edited.connect(lambda _: self._on_number())
         self.number.edited.connect(lambda _: self._on_number())
         self.keeps.edited.connect(lambda _: self.changed.emit())
         self._on_number()
 
-    def widget(self) -> QWidget:
-        """The panel itself."""
-        return self
-
-    def when_changed(self, act: Callable[[], None]) -> None:
-        """Call `act` after every change."""
-        self.changed.connect(act)
-
-    def take(self, paths: Sequence[Path]) -> None:
-        """Use the first file."""
-        self.file.take(paths[0])
-
-    def ask_for_model(self) -> None:
-        """Show the rows that name the model."""
-        self.model.show()
-
-    def _on_looked(self, facts: AdapterFacts | None) -> None:
-        words, token = (facts.words if facts else ""), "text3"
-        if facts and facts.problem:
-            token = "error"
-        elif facts and not facts.unit:
-            token = "warn"
-            words += "\n" + self.tr(
+    def show_facts(self, facts: AdapterFacts | None) -> None:
+        """Begin with the file's own unit; warn where it has none."""
+        super().show_facts(facts)
+        if facts is None or facts.problem:
+            return
+        self.number.set_value(facts.unit or max(self.whole_rank // 2, 1))
+        if not facts.unit:
+            words = self.tr(
                 "It does not say that it is a DyLoRA: cut like this, others lose most of what "
                 "they learned. Resize keeps it."
             )
-        if facts and not facts.problem:
-            self.number.set_value(facts.unit or max(facts.ranks[-1] // 2, 1))
-        self.rows.set_hint(self.file, words, token)
+            self.rows.set_hint(self.file, f"{facts.words}\n{words}", "warn")
         self._on_number()
 
     def _ranks(self) -> list[int]:
         """The ranks that are written."""
         number = self.number.value()
-        if not isinstance(number, int) or number < 1 or not self.file.is_usable:
+        if not isinstance(number, int) or number < 1:
             return []
-        whole = self.file.facts.ranks[-1] if self.file.facts else 0
+        whole = self.whole_rank
         if self.which.value() == "rank":
             return [number] if number < whole else []
         return list(range(number, whole, number))
@@ -109,10 +76,10 @@ class ExtractPanel(QWidget):
 
     def missing(self) -> str:
         """A file, and a number below its rank."""
-        if not self.file.is_usable or self.file.facts is None:
+        if not self.file.is_usable:
             return self.tr("Choose a LoRA file.")
         if not self._ranks():
-            return self.tr("The file has rank %s: choose a lower one.") % self.file.facts.ranks[-1]
+            return self.tr("The file has rank %s: choose a lower one.") % self.whole_rank
         return ""
 
     def arguments(self) -> list[str]:
@@ -126,7 +93,7 @@ class ExtractPanel(QWidget):
         """Named for the rank; of several files, their common beginning."""
         if not self.file.value():
             return Target("")
-        ending = "" if self.which.value() == "unit" else f"-{self.number.value():0>4}"
+        ending = "" if self.which.value() == "unit" else f"-{self.number.value()!s:0>4}"
         return Target(beside(str(self.file.value()), ending))
 
     def target_hint(self) -> str:

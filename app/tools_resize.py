@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from PySide6.QtWidgets import QWidget
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QVBoxLayout, QWidget
-
-from app.tools_facts import AdapterFacts
-from app.tools_panel import AdapterField, ModelRows, Target, beside
-from app.widgets.labeled_rows import LabeledRows
+from app.tools_file_panel import FilePanel
+from app.tools_panel import Target, beside
 from app.widgets.number import NumberEdit
 from app.widgets.segmented import Segmented
 
 _USUAL_SHARE = 95.0
 
 
-class ResizePanel(QWidget):
-    """A rank for all layers, a share of the strength to keep, or both.
+class ResizePanel(FilePanel):
+    """A rank for all layers, a share of the strength to keep, or both."""
 
-    Signals:
-        changed: something was changed.
-    """
-
-    changed = Signal()
     command = "resize"
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -39,8 +29,7 @@ class ResizePanel(QWidget):
             "share": self.tr("Each layer gets the lowest rank that keeps this much of it."),
             "both": self.tr("The lowest rank that keeps the share, and never above the limit."),
         }
-        self.rows = rows = LabeledRows(self)
-        self.file = AdapterField(rows)
+        rows = self.rows
         self.by = Segmented(
             [("rank", self.tr("One rank")), ("share", self.tr("Share kept")),
              ("both", self.tr("Both"))], rows,
@@ -50,40 +39,13 @@ class ResizePanel(QWidget):
         self.rank.set_value(8)
         self.share = NumberEdit("float", rows, step=1.0, bounds={"gt": 0, "le": 100}, unit="%")
         self.share.set_value(_USUAL_SHARE)
-        rows.add(self.tr("LoRA file"), self.file, fills=True)
-        self.model = ModelRows(rows)
         rows.add(self.tr("Cut to"), self.by, self._about["rank"])
         rows.add(self.tr("Rank"), self.rank)
         rows.add(self.tr("Strength kept"), self.share, self.tr("Of each layer's squared norm."))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(rows)
-        self.file.looked.connect(self._on_looked)
         self.by.edited.connect(self._on_by)
         for editor in (self.rank, self.share):
             editor.edited.connect(lambda _: self.changed.emit())
         self._on_by("rank")
-
-    def widget(self) -> QWidget:
-        """The panel itself."""
-        return self
-
-    def when_changed(self, act: Callable[[], None]) -> None:
-        """Call `act` after every change."""
-        self.changed.connect(act)
-
-    def take(self, paths: Sequence[Path]) -> None:
-        """Use the first file."""
-        self.file.take(paths[0])
-
-    def ask_for_model(self) -> None:
-        """Show the rows that name the model."""
-        self.model.show()
-
-    def _on_looked(self, facts: AdapterFacts | None) -> None:
-        words = facts.words if facts else ""
-        self.rows.set_hint(self.file, words, "error" if facts and facts.problem else "text3")
-        self.changed.emit()
 
     def _on_by(self, by: object) -> None:
         self.rows.set_hint(self.by, self._about[str(by)])
@@ -100,9 +62,8 @@ class ResizePanel(QWidget):
             return self.tr("The rank is a whole number of 1 or more.")
         if self.by.value() != "rank" and not (isinstance(share, int | float) and 0 < share <= 100):
             return self.tr("The share is above 0 and at most 100 %.")
-        whole = self.file.facts.ranks[-1] if self.file.facts else 0
-        if self.by.value() == "rank" and rank >= whole:
-            return self.tr("The file has rank %s: choose a lower one.") % whole
+        if self.by.value() == "rank" and rank >= self.whole_rank:
+            return self.tr("The file has rank %s: choose a lower one.") % self.whole_rank
         return ""
 
     def arguments(self) -> list[str]:
@@ -124,7 +85,3 @@ class ResizePanel(QWidget):
         if self.by.value() != "rank" and isinstance(self.share.value(), int | float):
             parts.append(f"-{self.share.value():g}pct")
         return Target(beside(str(self.file.value()), "".join(parts)))
-
-    def target_hint(self) -> str:
-        """Nothing."""
-        return ""

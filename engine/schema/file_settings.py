@@ -151,6 +151,7 @@ def _own_job(text: str | None, notes: list[str]) -> dict[str, Any] | None:
         return None
     found.pop("schema", None)
     data, problems = canonical(found)
+    data.pop("launch", None)  # which device and how many threads: another machine's
     notes += [problem.message for problem in problems]
     return data
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.schema.architectures import ARCHITECTURES
 from engine.schema.check import check
 from engine.schema.file_settings import OWN, STATED, settings_in, stated
 from engine.schema.options import get_at, options
@@ -111,6 +113,27 @@ def test_our_own_job_comes_back_without_the_places_of_another_machine() -> None:
     kept = settings_in({OWN: json.dumps(hub)})
     assert kept is not None
     assert kept.data["model"]["path"] == "stabilityai/sdxl-base"
+
+
+@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+def test_a_whole_job_comes_back_as_it_was(architecture: str) -> None:
+    folder = {"path": "/pictures/cats", "repeats": 4, "shuffle_tags": True}
+    job = check({
+        "model": {"architecture": architecture, "path": "/models/x.safetensors"},
+        "dataset": {"folders": [folder]},
+        "network": {"rank": 12, "max_norm": 1.0, "kind": "dylora", "unit": 4},
+        "optimizer": {"name": "Prodigy", "args": {"d_coef": 0.8}},
+        "samples": {"prompts": [{"prompt": "a cat"}]},
+        "launch": {"cpu_threads": 3},
+    }).job  # fmt: skip
+    found = settings_in({OWN: json.dumps(job.model_dump())}, architecture, "both")
+    assert found is not None
+    back = check(found.data).job.model_dump()
+    wanted = job.model_dump()
+    wanted["model"]["path"] = wanted["dataset"]["folders"][0]["path"] = ""
+    wanted["launch"] = back["launch"]
+    assert back == wanted
+    assert back["launch"]["cpu_threads"] is None
 
 
 def test_a_broken_job_falls_back_to_single_entries() -> None:
