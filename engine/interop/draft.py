@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from engine.schema.job_file import to_toml
 from engine.schema.options import get_at, option_at, options, set_at
 
 _UNSET: Any = object()
-_SECRET = ("api_key", "_token", "secret", "password")
+_SECRET = re.compile(r"(api_key|_token|password)$|^secrets\b", re.IGNORECASE)
 FOLDER = "dataset.folders[]."
 
 
@@ -63,7 +64,7 @@ class Draft:
         named = self.spelling.get(key, key)
         named = self.spelling.get(named, named).removeprefix(self.cut)
         held = self.originals.get(key, value) if outcome != "default" else value
-        if held and any(word in key.lower() for word in _SECRET):
+        if held and _SECRET.search(key):
             held = "(hidden)"
         self.lines.append(Line(named, copy.deepcopy(held), outcome, path, new, why, known))
 

@@ -54,6 +54,12 @@ def test_every_key_of_the_preset_has_a_line() -> None:
     assert gone == set()
 
 
+def test_a_secret_is_hidden_and_a_length_in_tokens_is_not() -> None:
+    told = import_tree(PRESET | {"huggingface_token": "hf_abc", "max_token_length": 150}).text()
+    assert "hf_abc" not in told
+    assert "max_token_length = 150" in told
+
+
 def test_zero_that_the_window_would_have_dropped_is_noted() -> None:
     assert any("max_grad_norm" in note for note in import_tree(PRESET).notes)
 
