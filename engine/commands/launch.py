@@ -6,11 +6,12 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from engine.schema.job import Job
+from engine.schema.problem import Problem
 from engine.training.together import Together, rank_here, world_here
 
 MAIN = Path(__file__).resolve().parents[2] / "main.py"
@@ -19,6 +20,37 @@ MAIN = Path(__file__).resolve().parents[2] / "main.py"
 def must_launch(job: Job) -> bool:
     """The job wants several processes, and this is not yet one of them."""
     return job.launch.processes * job.launch.machines > 1 and "RANK" not in os.environ
+
+
+def problems_with_cards(job: Job, cards: int) -> Iterator[Problem]:
+    """Yield why the job's processes cannot each have one of this machine's `cards`."""
+    launch = job.launch
+    if launch.device == "cpu":
+        return
+    there = {0: "no graphics card that can be used", 1: "1 graphics card"}
+    words = f"this machine has {there.get(cards, f'{cards} graphics cards')}."
+    if launch.processes > cards:
+        most = max(cards, 1)
+        yield Problem(
+            "launch.processes",
+            f"{launch.processes} processes need a card each, and {words} Set Processes to {most}.",
+            fix=(("launch.processes", most),),
+            fix_label=f"Set {most}",
+        )
+        return
+    absent = [each for each in (launch.devices or "").split(",") if each and int(each) >= cards]
+    if absent:
+        yield Problem(
+            "launch.devices",
+            f"There is no card {absent[0].strip()}: {words} They are numbered from 0.",
+        )
+
+
+def cards_here() -> int:
+    """How many cards torch can use."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def launch_command(job: Job, arguments: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.commands.launch import join, launch, must_launch
+from engine.commands.launch import cards_here, join, launch, must_launch, problems_with_cards
 from engine.plan.before_loading import problems_before_loading
 from engine.plan.detect import look_at
 from engine.protocol import Failure, Finished
@@ -56,6 +56,8 @@ def main(argv: list[str]) -> int:
     if job is None:
         return _refuse(JobError(wrong_use), events, 2)
     if must_launch(job):
+        if problems := list(problems_with_cards(job, cards_here())):
+            return _refuse(JobError(problems), events, 1)
         if isinstance(voice, PipeSink):
             voice.give_back()
         return launch(job, argv)
