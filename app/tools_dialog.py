@@ -255,11 +255,15 @@ class ToolDialog(QDialog):
         if not self.is_working:
             super().reject()
         elif self.findChild(Question) is None:
-            ask(
-                self, self.tr("Cancel the work?"),
-                self.tr("It is not done. It goes on if this window stays open."),
-                [(self.tr("Cancel it and close"), "danger", self._cancel_and_close)],
-            )  # fmt: skip
+            self.ask_to_cancel()
+
+    def ask_to_cancel(self) -> Question:
+        """Ask whether to cancel what is at work, and to close then."""
+        return ask(
+            self, self.tr("Cancel the work?"),
+            self.tr("It is not done. It goes on if this window stays open."),
+            [(self.tr("Cancel it and close"), "danger", self._cancel_and_close)],
+        )  # fmt: skip
 
     def _cancel_and_close(self) -> None:
         self._closes = True

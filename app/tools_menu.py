@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QObject
+from PySide6.QtGui import QCloseEvent
 
 from app.dialogs import ask, choose_file
 from app.engine_setup import EngineSetup
@@ -44,6 +45,8 @@ class ToolsMenu(QObject):
         self._when_ready = when_ready
         self._command = command or EngineCommand.of_this_install()
         self._open: dict[str, ToolDialog] = {}
+        self._leaves = False  # the window closes once no tool is at work
+        window.closing.connect(self._on_closing)
         files.inspect_asked.connect(self.inspect)
 
     def entries(self) -> list[Entry | None]:
@@ -78,6 +81,25 @@ class ToolsMenu(QObject):
         for dialog in self._open.values():
             dialog.stop()
 
+    def _on_closing(self, event: QCloseEvent) -> None:
+        working = next((dialog for dialog in self._open.values() if dialog.is_working), None)
+        if working is None:
+            return
+        event.ignore()
+        if not self._leaves:
+            self._leaves = True
+            working.activateWindow()
+            working.ask_to_cancel().rejected.connect(self._stay)
+
+    def _stay(self) -> None:
+        self._leaves = False
+
+    def _on_tool_closed(self, name: str) -> None:
+        self._open.pop(name, None)
+        if self._leaves:
+            self._leaves = False
+            self._window.close()
+
     def _with_engine(self, act: Callable[[], object]) -> None:
         if self._setup.is_ready or self._setup.status.state == "unknown":
             act()
@@ -105,7 +127,7 @@ class ToolsMenu(QObject):
             dialog = ToolDialog(PANELS[name](), self._command, self._window)
             dialog.inspect_asked.connect(self.inspect)
             dialog.trouble.connect(self._window.say_trouble)
-            dialog.finished.connect(lambda _=0, n=name: self._open.pop(n, None))
+            dialog.finished.connect(lambda _=0, n=name: self._on_tool_closed(n))
             self._open[name] = dialog
         if paths and not dialog.is_working:
             dialog.panel.take(paths)

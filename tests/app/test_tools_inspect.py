@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
@@ -264,3 +264,38 @@ def test_without_the_engine_it_is_offered_first(room: TrainingRoom) -> None:
     assert len(asked) == 1
     asked[0]()
     assert room.window.findChildren(ToolDialog)[0].windowTitle() == "Convert a LoRA"
+
+
+def test_the_window_asks_before_it_closes_over_a_tool_at_work(
+    room: TrainingRoom, qtbot: QtBot, tmp_path: Path
+) -> None:
+    room.tools._command = fake("slow")
+    room.tools.open("resize", [write_adapter(tmp_path / "cat.safetensors", (16,))])
+    dialog = room.window.findChildren(ToolDialog)[0]
+    qtbot.waitUntil(dialog.run_button.isEnabled, timeout=5000)
+    dialog.run()
+    qtbot.waitUntil(lambda: "of 12" in dialog.bar.words, timeout=10_000)
+    room.window.close()
+    assert room.window.isVisible()
+    dialog.findChildren(Question)[-1].reject()
+    assert dialog.is_working
+    room.window.close()
+    dialog.findChildren(Question)[-1].buttons[0].click()
+    qtbot.waitUntil(lambda: not room.window.isVisible(), timeout=10_000)
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_files_dropped_on_a_tool_are_used(room: TrainingRoom, qtbot: QtBot, tmp_path: Path) -> None:
+    file = write_adapter(tmp_path / "cat.safetensors")
+    room.tools.open("convert")
+    dialog = room.window.findChildren(ToolDialog)[0]
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(file))])
+    copy = Qt.DropAction.CopyAction
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(9, 9), copy, data, left, none)
+    QApplication.sendEvent(dialog, enter)
+    assert enter.isAccepted()
+    QApplication.sendEvent(dialog, QDropEvent(QPointF(9, 9), copy, data, left, none))
+    qtbot.waitUntil(lambda: not dialog.panel.missing(), timeout=5000)
+    assert dialog.panel.arguments()[0] == str(file)
