@@ -129,7 +129,8 @@ def _tree(imported: Imported, parent: QWidget) -> QTreeWidget:
         branch.setExpanded(outcome != "taken")
     unset = imported.of("unset")
     if unset:
-        branch = QTreeWidgetItem(tree, [parent.tr("Left empty or at off there (%d)") % len(unset)])
+        head = parent.tr("Left empty, at off or as it was there (%d)") % len(unset)
+        branch = QTreeWidgetItem(tree, [head])
         branch.setFirstColumnSpanned(True)
         for line in unset:
             branch.addChild(QTreeWidgetItem([line.key, "", ""]))

@@ -94,7 +94,7 @@ def import_config(tree: Mapping[str, Any], folder: Path | None = None) -> Import
     read_objective(draft, given)
     _output(draft, given, passes)
     read_concepts(draft, given, concepts)
-    read_samples(draft, samples)
+    read_samples(draft, given, samples)
     for key, path, value in _DEFAULTS:
         if not draft.has(path) and not (path == "training.epochs" and draft.has("training.steps")):
             draft.default(key, path, value)
@@ -319,8 +319,11 @@ def _output(draft: Draft, given: Given, passes: int) -> None:
         ("sample_after", "sample_after_unit", "samples.every_epochs", "samples.every_steps"),
     ):
         _every(draft, given, key, unit, epochs, steps, passes)
-    if given.switch(draft, "validation"):
-        after, unit = given.value(draft, "validate_after"), given.pop("validate_after_unit")
+    after, unit = given.value(draft, "validate_after"), given.pop("validate_after_unit")
+    if not given.switch(draft, "validation"):
+        if after is not None:
+            draft.unset("validate_after", after)
+    else:
         kind = str(unit or "EPOCH").rpartition(".")[2]
         path = (
             "training.validate_every_epochs" if kind == "EPOCH" else "training.validate_every_steps"
@@ -329,6 +332,8 @@ def _output(draft: Draft, given: Given, passes: int) -> None:
     if given.switch(draft, "rolling_backup"):
         count = given.value(draft, "rolling_backup_count")
         draft.take("rolling_backup", True, "output.keep_states", 3 if count is None else count)
+    elif "rolling_backup_count" in given:
+        draft.unset("rolling_backup_count", given.pop("rolling_backup_count"))
     plain = given.value(draft, "non_ema_sampling")
     if plain is not None:
         draft.take("non_ema_sampling", plain, "samples.ema", not plain, "turned round")
@@ -363,7 +368,8 @@ def _rest(draft: Draft, given: Given) -> None:
     known = table_of(PEER)
     for key, value in given.left.items():
         row = known.get(key)
-        if is_nothing(value) or value is False or value in (0, [], {}):
+        usual = row is not None and row.default is not None and _same(value, row.default)
+        if usual or is_nothing(value) or value is False or value in (0, [], {}):
             draft.unset(key, value)
         elif row is None:
             draft.unknown(key, value, PEER)
@@ -373,3 +379,8 @@ def _rest(draft: Draft, given: Given) -> None:
             draft.take(key, value, row.path)
         else:
             draft.drop(key, value, row.note or "Graft has no such setting")
+
+
+def _same(value: Any, usual: Any) -> bool:
+    """Whether a value is as OneTrainer has it; names of kinds may stand with their class."""
+    return value == usual or str(value).rpartition(".")[2] == str(usual)

@@ -39,13 +39,7 @@ def listed(draft: Draft, tree: Mapping[str, Any], key: str, file_key: str) -> li
 
 def read_concepts(draft: Draft, given: Given, concepts: list[Any]) -> None:
     """Put a folder into the draft for each concept."""
-    named = given.pop("concept_file_name")
-    if named is not None and not concepts and not is_nothing(named):
-        draft.refuse(
-            "concept_file_name",
-            named,
-            "there is no such file on this machine; add the folders of pictures yourself",
-        )
+    _file(draft, given, "concept_file_name", concepts, "add the folders of pictures yourself")
     kept = draft.data.get("dataset", {}).get("cache_latents", "disk") != "off"
     variations = 1
     for i, concept in enumerate(concepts):
@@ -153,8 +147,20 @@ _SAMPLE = {
 }  # fmt: skip
 
 
-def read_samples(draft: Draft, samples: list[Any]) -> None:
+def _file(draft: Draft, given: Given, key: str, found: list[Any], mend: str) -> None:
+    """End the name of a file whose list was read, was not needed, or is not there."""
+    named = given.pop(key)
+    if is_nothing(named) or any(line.key == key for line in draft.lines):
+        return
+    if found:
+        draft.unset(key, named)
+    else:
+        draft.refuse(key, named, f"there is no such file on this machine; {mend}")
+
+
+def read_samples(draft: Draft, given: Given, samples: list[Any]) -> None:
     """Put a preview into the draft for each sample."""
+    _file(draft, given, "sample_definition_file_name", samples, "write the prompts under Samples")
     tables = []
     for i, sample in enumerate(samples):
         if not isinstance(sample, Mapping):

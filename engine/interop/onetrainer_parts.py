@@ -11,6 +11,11 @@ from engine.interop.given import Given
 from engine.interop.values import Misfit, flag, items, number, whole
 from engine.schema.architectures import ARCHITECTURES, UNET
 
+_PARTS = (
+    "unet", "prior", "transformer", "unconditional_transformer", "text_encoder", "text_encoder_2",
+    "text_encoder_3", "text_encoder_4", "effnet_encoder", "decoder", "decoder_text_encoder",
+    "decoder_vqgan",
+)  # fmt: skip
 _ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
 
@@ -18,10 +23,12 @@ def read_parts(draft: Draft, given: Given, types: Mapping[str, str]) -> None:
     """Put the parts into the draft. A part is trained unless it is told not to be."""
     architecture = ARCHITECTURES[draft.architecture]
     denoiser = "unet" if draft.architecture in UNET else "transformer"
-    if denoiser == "transformer":
+    has_own = any(key.startswith(f"{denoiser}.") for key in given.left)
+    if denoiser == "transformer" and not has_own:  # its name in older files
         for key in [k for k in given.left if k.startswith("prior.")]:
-            given.left.setdefault(f"transformer.{key.partition('.')[2]}", given.pop(key))
+            given.left[f"transformer.{key.partition('.')[2]}"] = given.pop(key)
     parts = (denoiser, *_ENCODERS[: len(architecture.text_encoders)])
+    _others(draft, given, parts)
     trained = {part: _trained(draft, given, part) for part in parts}
     encoders = [p for p in parts[1:] if trained[p]]
     t5 = [
@@ -52,6 +59,14 @@ def read_parts(draft: Draft, given: Given, types: Mapping[str, str]) -> None:
     _formats(draft, given, denoiser, parts[1:], types)
     _memory(draft, given, denoiser)
     _text(draft, given)
+
+
+def _others(draft: Draft, given: Given, parts: tuple[str, ...]) -> None:
+    """A whole configuration has the parts of every model; those of others say nothing."""
+    for key in list(given.left):
+        part = key.partition(".")[0]
+        if part in _PARTS and part not in parts:
+            draft.unset(key, given.pop(key))
 
 
 def _trained(draft: Draft, given: Given, part: str) -> bool:

@@ -22,11 +22,19 @@ _FILE = Path(__file__).parents[2] / "resources" / "interop" / "options.json"
 
 @dataclass(frozen=True)
 class Row:
-    """An option of another trainer: our field (empty: none), a note, and whether it is refused."""
+    """An option of another trainer.
+
+    Attributes:
+        path: our field; empty without one.
+        note: why there is none, or how it is converted.
+        refused: it must not be left out in silence, nor can it be done.
+        default: its value there, where files hold it although nobody set it.
+    """
 
     path: str = ""
     note: str = ""
     refused: bool = False
+    default: Any = None
 
     @property
     def counterpart(self) -> str:

@@ -17,7 +17,7 @@ HEADS: Mapping[Outcome, str] = {
     "default": "Not given there, so the other trainer's default counts",
     "no counterpart": "Without a counterpart here",
     "refused": "Refused",
-    "unset": "Left empty or at off there",
+    "unset": "Left empty, at off or as it was there",
 }
 
 _COUNTED: Mapping[Outcome, str] = {
