@@ -17,6 +17,7 @@ from torch import Tensor
 
 from engine.architectures.architecture import ModelProblem
 from engine.architectures.scaled_fp8 import is_beside, scales_among, unscaled
+from engine.plan.fp8_scales import lost_scale, without_scale
 from engine.plan.header import FileProblem, read_header
 
 _DTYPES = {
@@ -86,6 +87,9 @@ def _open_safetensors(path: Path, field: str) -> Checkpoint:
         header = read_header(path)
     except FileProblem as problem:
         raise ModelProblem(str(problem), field=field) from None
+    lost = lost_scale(header.entries)
+    if lost is not None:
+        raise ModelProblem(without_scale(path.name, lost), field=field)
 
     def read(name: str) -> Tensor:
         info = header.entries[name]

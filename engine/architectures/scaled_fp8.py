@@ -7,11 +7,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-SCALES = (".scale_weight", ".weight_scale")
-"""How the scale of `X.weight` is named, `X` before it: the older and the newer spelling."""
+from engine.plan.fp8_scales import FILE_MARK, LAYER_MARK, SCALES
 
 _INPUT_SCALES = (".scale_input", ".input_scale")  # of activations: for eight-bit products only
-_MARKS = (".comfy_quant", "scaled_fp8")
+_MARKS = (LAYER_MARK, FILE_MARK)
 FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.plan.fp8_scales import lost_scale, without_scale
 from engine.plan.header import FileProblem, Header, read_header, read_numbers
 from engine.plan.model_names import (
     LABELS,
@@ -302,6 +303,9 @@ def _file(path: Path) -> ModelFacts:
     header = read_header(path)
     shapes = {name: info.shape for name, info in header.entries.items()}
     facts = _of_names(path, shapes, "single_file")
+    lost = lost_scale(header.entries)
+    if lost is not None and not facts.refusal:
+        return replace(facts, refusal=without_scale(path.name, lost))
     if facts.architecture in UNET and not facts.refusal:
         prediction, how = _prediction_of_file(facts.architecture, path, header)
         facts = replace(facts, prediction=prediction, reason=f"{facts.reason}; {how}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.plan.detect import PICKLES, ModelFacts, hub_folder, is_hub_id
+from engine.plan.fp8_scales import lost_scale, without_scale
 from engine.plan.header import FileProblem, read_header
 from engine.plan.model_names import LABELS, verdict_of
 from engine.plan.part_names import (
@@ -141,6 +142,9 @@ def _in_file(path: Path) -> _Found:
     if path.suffix.lower() in PICKLES:
         return _of_shapes(read_pickle_names(path).shapes)
     header = read_header(path)
+    lost = lost_scale(header.entries)
+    if lost is not None:
+        raise FileProblem(without_scale(path.name, lost))
     return _of_shapes({name: info.shape for name, info in header.entries.items()})
 
 
