@@ -111,7 +111,7 @@ class ContentsPage(QScrollArea):
             (self.tr("Holds"), layers.replace("%2", f"{found['parameters']:,}")),
             (self.tr("Written as"), f"{found['layout']} names, {', '.join(found['dtypes'])}"),
             (self.tr("Kind"), ", ".join(found["variants"])),
-            (self.tr("Hash"), f"{found['model_hash']} ({matches[found['hash_matches']]})"),
+            (self.tr("Hash"), f"{matches[found['hash_matches']]}; {found['model_hash']}"),
         ]
         if found["without_alpha"]:
             words = self.tr("missing in %s layers, taken as the rank") % found["without_alpha"]
@@ -128,9 +128,12 @@ class ContentsPage(QScrollArea):
             if (former := item.widget()) is not None:
                 former.deleteLater()
         for row, (name, words) in enumerate(self.told.items()):
-            value = Label(words, "warn" if name in wrong else "text", parent=self)
-            value.setWordWrap(True)
-            value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            # A hash has no place to break a line at; More → Copy hash gives the whole.
+            kind = ElidedLabel if name == self.tr("Hash") else Label
+            value = kind(words, "warn" if name in wrong else "text", parent=self)
+            if kind is Label:
+                value.setWordWrap(True)
+                value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
             self._facts.addWidget(
                 Label(name, "text3", parent=self), row, 0, Qt.AlignmentFlag.AlignTop
             )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QWidget
 
-from app.theme import SMALL, control_height
+from app.theme import SMALL, control_height, font, switch
 from app.widgets.label import Label
 
-_LABEL_PX = 128
+_LABEL_PX, _LABEL_LETTERS = 128, 15
 
 
 class LabeledRows(QWidget):
@@ -23,10 +24,16 @@ class LabeledRows(QWidget):
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(12)
         self._grid.setVerticalSpacing(4)
-        self._grid.setColumnMinimumWidth(0, _LABEL_PX)
         self._grid.setColumnStretch(1, 1)
+        switch().changed.connect(self._on_text_size)
+        self._on_text_size()
         self._labels: dict[QWidget, Label] = {}
         self._hints: dict[QWidget, Label] = {}
+
+    def _on_text_size(self) -> None:
+        """One width for all labels, so that rows of several such widgets stand in line."""
+        room = QFontMetrics(font()).horizontalAdvance("n" * _LABEL_LETTERS)
+        self._grid.setColumnMinimumWidth(0, max(_LABEL_PX, room))
 
     def add(
         self, label: str, editor: QWidget, hint: str = "", *, fills: bool = False,

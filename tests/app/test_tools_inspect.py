@@ -152,6 +152,10 @@ def test_it_fits_a_small_screen_and_names_what_the_keyboard_reaches(
     QApplication.processEvents()
     assert dialog.minimumSizeHint().width() <= 960
     assert dialog.minimumSizeHint().height() <= 600
+    dialog.resize(960, 600)
+    QApplication.processEvents()
+    inside = dialog.contents.widget()
+    assert inside.width() <= dialog.contents.viewport().width()
     for page in ("contents", "training", "metadata"):
         dialog.show_page(page)
         for widget in dialog.findChildren(QWidget):
