@@ -155,6 +155,7 @@ def test_it_fits_a_small_screen_and_names_what_the_keyboard_reaches(
     dialog.resize(960, 600)
     QApplication.processEvents()
     inside = dialog.contents.widget()
+    assert inside is not None
     assert inside.width() <= dialog.contents.viewport().width()
     for page in ("contents", "training", "metadata"):
         dialog.show_page(page)
