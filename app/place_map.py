@@ -121,7 +121,7 @@ def map_of(architecture: str, sites: tuple[Site, ...], placements: Iterable[Plac
         return strip, site.family, site.block - strips[strip].first
 
     for site in sites:
-        if (at := key(site)) is not None:
+        if site.ranked and (at := key(site)) is not None:
             made.cells.setdefault(at, Cell()).modules += 1
     for placement in placements:
         if (at := key(placement.site)) is not None:

@@ -70,6 +70,7 @@ class Step(_Message):
     memory_bytes: int = 0
     memory_peak_bytes: int = 0
     max_norm_scaled: int = 0  # adapters shrunk by the max-norm rule in this step
+    norms: dict[str, float] = Field(default_factory=dict)  # means over adapters that GGPO measures
 
 
 class Validation(_Message):

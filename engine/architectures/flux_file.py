@@ -1,7 +1,7 @@
 """FLUX.1's transformer out of a file: its original layout, or the libraries' own names.
 
 Which rows of an original layer belong to which module stands in the table of sites alone; what it
-does not list (norms, last layer) is added here. The widths are the file's own, so pruned and toy
+does not list (the last layer) is added here. The widths are the file's own, so pruned and toy
 models load as the published ones do (spec: training-sd-flux 1.2).
 """
 
@@ -25,14 +25,8 @@ from engine.plan.sites.flux import FluxShape, flux_shape_of_names, flux_sites
 CONFIGS = RESOURCES / "models" / "flux"
 PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.", "")
 _WHAT = "picture model"
-_FIRST = {  # a layout's sign → the norm that has a head's width
-    "double_blocks.0.img_attn.qkv.weight": "double_blocks.0.img_attn.norm.key_norm.scale",
-    "transformer_blocks.0.attn.to_q.weight": "transformer_blocks.0.attn.norm_k.weight",
-}
-_HEAD_NORMS = {
-    "query_norm": "norm_q", "key_norm": "norm_k",
-    "txt.query_norm": "norm_added_q", "txt.key_norm": "norm_added_k",
-}  # fmt: skip
+_FIRST = ("double_blocks.0.img_attn.qkv.weight", "transformer_blocks.0.attn.to_q.weight")
+"""What tells that a file holds the transformer, in either layout."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ def load_transformer(
     shape = flux_shape_of_names(shapes)
     if shape is None:
         raise not_whole(checkpoint, _WHAT)
-    config = _config(shape, shapes)
+    config = _config(shape)
     if "img_in.weight" not in shapes:
         read = checkpoint.read(names, dtype)
         return assemble(FluxTransformer2DModel, config, read, read, checkpoint, _WHAT)
@@ -89,10 +83,10 @@ def load_transformer(
     return assemble(FluxTransformer2DModel, config, converted, converted, checkpoint, _WHAT)
 
 
-def _config(shape: FluxShape, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+def _config(shape: FluxShape) -> dict[str, Any]:
     """Our config with the file's own sizes."""
     config = json.loads((CONFIGS / "transformer" / "config.json").read_text("utf-8"))
-    head = next(shapes[norm][0] for norm in _FIRST.values() if norm in shapes)
+    head = shape.head_width
     return config | {
         "in_channels": shape.in_channels,
         "num_layers": shape.double,
@@ -114,30 +108,19 @@ def _parts(shape: FluxShape) -> dict[str, list[_Part]]:
         if site.component != "denoiser":
             continue
         whole = len(site.segments) == 1
-        for leaf in ("weight", "bias"):
-            table[f"{site.original}.{leaf}"] = [
+        leaves = {site.original_weight: "weight"}
+        if site.kind != "norm":
+            leaves["bias"] = "bias"
+        for original, leaf in leaves.items():
+            table[f"{site.original}.{original}"] = [
                 _Part(f"{s.module}.{leaf}", None if whole else s.source) for s in site.segments
             ]
-    table |= {name: [part] for name, part in _untrained(shape)}
+    table |= {name: [part] for name, part in _untrained()}
     return table
 
 
-def _untrained(shape: FluxShape) -> Iterator[tuple[str, _Part]]:
-    """What has no site: the norms of queries and keys, and the last layer."""
-    for block in range(shape.double):
-        for stream in ("img", "txt"):
-            for norm in ("query_norm", "key_norm"):
-                ours = _HEAD_NORMS[norm if stream == "img" else f"txt.{norm}"]
-                yield (
-                    f"double_blocks.{block}.{stream}_attn.norm.{norm}.scale",
-                    _Part(f"transformer_blocks.{block}.attn.{ours}.weight"),
-                )
-    for block in range(shape.single):
-        for norm in ("query_norm", "key_norm"):
-            yield (
-                f"single_blocks.{block}.norm.{norm}.scale",
-                _Part(f"single_transformer_blocks.{block}.attn.{_HEAD_NORMS[norm]}.weight"),
-            )
+def _untrained() -> Iterator[tuple[str, _Part]]:
+    """What has no site: the last layer."""
     for leaf in ("weight", "bias"):
         # shift and scale in the file, scale and shift in the library
         modulation = _Part(f"norm_out.linear.{leaf}", swapped=True)

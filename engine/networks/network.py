@@ -22,6 +22,7 @@ from engine.networks.hosts import AdaptedForward, put_on
 from engine.networks.max_norm import MaxNormReport, apply_max_norm
 from engine.networks.problem import AdapterProblem
 from engine.networks.variants.dora import dense_weight, norms
+from engine.networks.variants.ggpo import mean_norms
 from engine.networks.variants.kinds import kinds_of
 from engine.networks.variants.norm import NormDelta, NormForward, check_norm, put_on_norm
 from engine.plan.site import Placement, Site
@@ -206,6 +207,10 @@ class Network(nn.Module):
         """
         for adapter in self.each_adapter():
             adapter.measure_noise(gradient_scale)
+
+    def noise_norms(self) -> dict[str, float]:
+        """Return GGPO's mean norms as last measured, by their names in logs; empty without it."""
+        return mean_norms([a.noise for a in self.each_adapter() if a.noise is not None])
 
     def apply_max_norm(self, limit: float) -> MaxNormReport:
         """Scale down every adapter above the limit; call it after each optimizer step."""

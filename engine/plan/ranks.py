@@ -72,11 +72,18 @@ class _Ranks:
     def of(self, site: Site) -> tuple[int, float]:
         """The rank, 0 for none, and the alpha, 0 for the rank."""
         if site.kind == "norm":
-            return int(self._families.of(site) != 0 and self.blocks.trains(site)), 1.0
+            return int(self._trains(site)), 1.0
         rank, alpha = self._of_layer(site)
         if self._network.rs_lora:
             alpha = (alpha or rank) * rank**0.5  # what readers divide by the rank
         return rank, alpha
+
+    def _trains(self, norm: Site) -> bool:
+        """A norm is trained where the layers beside it have a rank; it has none itself."""
+        rule = self._patterns.first(norm)
+        if rule is not None:
+            return self._patterns.values[rule] != 0
+        return self._families.of(norm) != 0 and self.blocks.trains(norm)
 
     def _of_layer(self, site: Site) -> tuple[int, float]:
         rule = self._patterns.first(site)

@@ -48,6 +48,7 @@ class Site:
         block: index into the architecture's block list, or None outside of it.
         original: dotted path in the original checkpoint layout (for patterns).
         comfyui: dotted path in ComfyUI's layout where that is another one, else empty.
+        original_weight: what the original calls the layer's weight: `scale` for FLUX's norms.
         segments: the modules, in order of rows.
         default: trained unless options say otherwise.
         tokens: rows of input a forward sees for a picture of the architecture's resolution, 0 when
@@ -66,6 +67,7 @@ class Site:
     padding: tuple[int, int] = (0, 0)
     block: int | None = None
     original: str = ""
+    original_weight: str = "weight"
     comfyui: str = ""
     default: bool = True
     tokens: int = 0

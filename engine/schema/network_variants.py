@@ -73,10 +73,10 @@ class NetworkVariants(NetworkPlaces):
     train_norm: bool = option(
         False,
         "Norm layers too",
-        "Also learns small changes of the norms beside the adapted layers. diffusers refuses such "
-        "files; ComfyUI reads them.",
+        "Also learns small changes of the norms beside the adapted layers; SD3-medium has none. "
+        "diffusers refuses such files; ComfyUI reads them, those of transformers in new versions "
+        "only.",
         section=_KIND,
-        applies_to=("sd1", "sd2", "sdxl", "sd3"),
     )
     rs_lora: bool = option(
         False,

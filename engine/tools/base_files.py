@@ -55,7 +55,8 @@ class Place:
 
     Attributes:
         file: the safetensors file.
-        key: the tensor's name, without `.weight` or `.bias`.
+        key: the tensors' name, without `.weight` or `.bias`.
+        weight: what comes after it in the weight's name.
         part: index into `host_segments(site)`, or None: the whole site in the original's rows.
         rows: its rows of the tensor, or None for all of them.
     """
@@ -63,6 +64,7 @@ class Place:
     file: Path
     key: str
     part: int | None
+    weight: str = "weight"
     rows: tuple[int, int] | None = None
 
 
@@ -105,8 +107,9 @@ class BaseFiles:
         header = self.headers[self.path]
         for prefix in PREFIXES[site.component]:
             for path in (*original_paths(site), *_without_text_model(site)):
-                if f"{prefix}{path}.weight" in header.entries:
-                    return [Place(self.path, f"{prefix}{path}", None)]
+                for weight in dict.fromkeys((site.original_weight, "weight")):
+                    if f"{prefix}{path}.{weight}" in header.entries:
+                        return [Place(self.path, f"{prefix}{path}", None, weight)]
             found = self._open_clip(site, prefix, header)
             if found:
                 return [found]
@@ -129,7 +132,8 @@ class BaseFiles:
         block = f"{prefix}transformer.resblocks.{match[1]}"
         if match[2] in _FUSED_CLIP and f"{block}.attn.in_proj_weight" in header.entries:
             start = _FUSED_CLIP.index(match[2]) * site.rows
-            return Place(self.path, f"{block}.attn.in_proj", None, (start, start + site.rows))
+            rows = (start, start + site.rows)
+            return Place(self.path, f"{block}.attn.in_proj", None, rows=rows)
         part = _OPEN_CLIP_PARTS.get(match[2])
         if part and f"{block}.{part}.weight" in header.entries:
             return Place(self.path, f"{block}.{part}", None)

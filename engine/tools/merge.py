@@ -205,7 +205,7 @@ def _merge_layer(tensors: TensorFile, place: Place, members: Sequence[Member]) -
         if isinstance(member, NormDelta):
             _merge_norm(tensors, place, member)
     adapters = [m for m in members if isinstance(m, Adapter)]
-    name = tensor_name(tensors.header, place.key, "weight")
+    name = tensor_name(tensors.header, place.key, place.weight)
     if not adapters or name is None:
         return
     weight = tensors.read(name)
@@ -238,7 +238,7 @@ def _shape(adapter: Adapter, place: Place, weight: Tensor) -> tuple[int, ...]:
 
 
 def _merge_norm(tensors: TensorFile, place: Place, norm: NormDelta) -> None:
-    for ending, delta in (("weight", norm.w_norm), ("bias", norm.b_norm)):
+    for ending, delta in ((place.weight, norm.w_norm), ("bias", norm.b_norm)):
         name = tensor_name(tensors.header, place.key, ending)
         if delta is not None and name is not None:
             tensors.write(name, tensors.read(name) + norm.weight * delta.float())

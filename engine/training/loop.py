@@ -192,12 +192,14 @@ def _tell_step(session: Session, done: Update, rates: dict[str, float], seconds:
             memory_bytes=now,
             memory_peak_bytes=peak,
             max_norm_scaled=done.scaled,
+            norms=done.norms,
         )
     )
     if session.job.output.trackers:
         values = {f"lr/{name}": rate for name, rate in rates.items()}
         if done.loss is not None:
             values["loss"] = done.loss
+        values |= {f"norm/{name}": norm for name, norm in done.norms.items()}
         _track(session, values)
 
 

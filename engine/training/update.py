@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,6 +38,7 @@ class Update:
     grad_norm: float | None  # before clipping; None: not finite
     applied: bool
     scaled: int = 0  # adapters shrunk by the max-norm rule
+    norms: dict[str, float] = field(default_factory=dict)  # what GGPO measured
 
 
 def update(session: Session, micros: Sequence[Batch], step: int, n: int) -> Update:
@@ -80,7 +81,9 @@ def update(session: Session, micros: Sequence[Batch], step: int, n: int) -> Upda
             scaled = session.network.apply_max_norm(session.job.network.max_norm).scaled
         if session.ema is not None:
             session.ema.update()
-    return Update(_or_none(loss), _or_none(grad_norm), applied, scaled)
+    measured = session.network.noise_norms()
+    norms = {name: norm for name, norm in measured.items() if math.isfinite(norm)}
+    return Update(_or_none(loss), _or_none(grad_norm), applied, scaled, norms)
 
 
 def losses(session: Session, batch: Batch, timestep: int | None = None) -> Tensor:

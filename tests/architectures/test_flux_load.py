@@ -97,7 +97,8 @@ def test_sites_are_the_models_own(tiny: Make) -> None:
         component = model.components[site.component]
         for segment in site.segments:
             weight = component.get_parameter(f"{segment.module}.weight")
-            assert weight.shape == (segment.target[1], site.columns)
+            columns = () if site.kind == "norm" else (site.columns,)
+            assert weight.shape == (segment.target[1], *columns)
     default = [site.component for site in model.sites if site.default]
     assert default.count("denoiser") == 2 * 10 + 2 * 3
     assert default.count("text_encoder") == 12

@@ -72,12 +72,13 @@ def test_every_layout_gives_the_same_frozen_model(made: dict[str, Path]) -> None
 
 def test_sites_are_the_models_own(made: dict[str, Path]) -> None:
     model = load_path(made["diffusers"])
-    assert len(model.sites) == 2 * 10 + 2 * 3
+    assert len(model.sites) == 2 * (10 + 4) + 2 * (3 + 2)  # layers, then norms
     for site in model.sites:
         rows = 0
         for segment in site.segments:
             weight = model.denoiser.get_parameter(f"{segment.module}.weight")
-            assert weight.shape == (segment.target[1], site.columns)
+            columns = () if site.kind == "norm" else (site.columns,)
+            assert weight.shape == (segment.target[1], *columns)
             assert segment.source == (rows, rows + len(weight))
             rows += len(weight)
         assert rows == site.rows

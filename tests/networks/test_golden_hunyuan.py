@@ -58,6 +58,8 @@ def adapter(tiny: HunyuanImageTransformer2DModel) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
     tensors = {}
     for site in sites_of("hunyuan_image", shape_of("hunyuan_image", {"denoiser": tiny})):
+        if site.kind == "norm":
+            continue
         down = torch.randn(RANK, site.columns, generator=generator) / site.columns**0.5
         tensors[f"{site.name}.lora_down.weight"] = down
         up = torch.randn(site.rows, RANK, generator=generator) / 4

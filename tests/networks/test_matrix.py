@@ -51,6 +51,8 @@ OF_UNETS: dict[str, dict[str, Any]] = {
     },
     "dora_by_input": {"conv_dim": 4, "dora_wd": True, "wd_on_output": False},
 }  # fmt: skip
+OF_NORMS: dict[str, dict[str, Any]] = {"norm": {"train_norm": True}}
+WITH_NORMS = ("flux", "lumina2", "hunyuan_image", "anima")  # SD3: tests/networks/test_sd3_norms.py
 OF_FUSED: dict[str, dict[str, Any]] = {"split_dora": {"split_qkv": True, "dora_wd": True}}
 
 
@@ -60,6 +62,7 @@ def cells() -> list[tuple[str, str]]:
     for architecture in MAKERS:
         variants = [*OF_ANY]
         variants += OF_UNETS if architecture in UNET else ()
+        variants += OF_NORMS if architecture in WITH_NORMS else ()
         variants += OF_FUSED if architecture in FUSED else ()
         found += [(architecture, variant) for variant in variants]
     return found
@@ -106,7 +109,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def options_of(architecture: str, variant: str) -> NetworkOptions:
-    changes = (OF_ANY | OF_UNETS | OF_FUSED)[variant]
+    changes = (OF_ANY | OF_UNETS | OF_NORMS | OF_FUSED)[variant]
     given = {"rank": 4, "alpha": 4, "train": "denoiser", **changes}
     job = Job.model_validate({"model": {"architecture": architecture}, "network": given})
     assert list(broken_variants(job, ARCHITECTURES[architecture])) == []
@@ -164,6 +167,7 @@ def test_a_cell_of_the_matrix(
     options = options_of(architecture, variant)
     sites = [s for s in here.model.sites if s.component == "denoiser"]
     placements = place(options, sites, architecture)
+    assert any(p.site.kind == "norm" for p in placements) == options.train_norm
     run = training(here, options, placements)
     request.addfinalizer(run.network.detach)
     counted = total_of([numbers_of(p, options) for p in placements])

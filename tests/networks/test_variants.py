@@ -432,6 +432,12 @@ def test_weight_noise_comes_with_the_first_gradients_and_only_in_training() -> N
     assert adapter.noise is not None
     expected = (0.3 * c + 0.1 * g**2) / ROWS**0.5
     assert error([adapter.noise.strengths()], [expected]) < 1e-4
+    told = {
+        "avg_key_norm": (adapter.up @ adapter.down).norm(dim=1).mean().item(),
+        "avg_grad_norm": g.mean().item(),
+        "avg_combined_norm": c.mean().item(),
+    }
+    assert network.noise_norms() == pytest.approx(told, rel=1e-4)
     noise = torch.stack([host(torch.eye(COLUMNS)) for _ in range(400)])
     still = torch.eye(COLUMNS) @ (host.weight + adapter.delta()).t()
     deviation = (noise - still).square().mean((0, 1)).sqrt()

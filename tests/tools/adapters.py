@@ -11,6 +11,7 @@ import torch
 from engine.networks.adapter import Adapter
 from engine.networks.factors import tensors_of
 from engine.networks.file import save
+from engine.networks.variants.norm import NormDelta
 from engine.plan.detect import look_at
 from engine.plan.ranks import place
 from engine.plan.site import Placement
@@ -34,11 +35,12 @@ def make_adapter(
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
     for placement in place(chosen, sites_of(architecture, facts.shape), architecture):
-        if placement.site.kind == "norm" or not keep(placement):
+        if not keep(placement):
             continue
-        adapter = Adapter(placement)
+        norm = placement.site.kind == "norm"
+        adapter = NormDelta(placement) if norm else Adapter(placement)
         with torch.no_grad():
-            for factor in (adapter.down, adapter.up):
+            for factor in adapter.parameters():
                 factor.copy_(0.1 * torch.randn(factor.shape, generator=generator))
         name = placement.site.name
         tensors |= {f"{name}.{ending}": t for ending, t in tensors_of(adapter).items()}

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from engine.architectures import load
 from engine.architectures.architecture import Loading
 from engine.networks import attach_file
-from engine.schema.architectures import ARCHITECTURES
+from engine.schema.architectures import ARCHITECTURES, UNET
 from engine.schema.model import Model
 from engine.tools.merge import Weighted, join, merge_into_base
 from engine.tools.source import ToolProblem, open_source
@@ -33,13 +33,13 @@ def test_a_merged_model_is_the_model_with_the_adapter_merged(
     architecture: str, layout: str, tmp_path: Path
 ) -> None:
     base = MAKERS[architecture](tmp_path / "base", layout)
-    # The toy CLIP inside an all-in-one FLUX file is not of the size that its shape says.
-    train = "denoiser" if (architecture, layout) == ("flux", "single_file") else "both"
-    adapter = make_adapter(tmp_path / "a.safetensors", architecture, base, train=train)
+    options = {"train_norm": True, "conv_dim": 4 if architecture in UNET else None}
+    adapter = make_adapter(tmp_path / "a.safetensors", architecture, base, **options)
     source = open_source(adapter, architecture, base)
     target = tmp_path / ("merged" if layout == "diffusers" else "merged.safetensors")
     written = merge_into_base(base, [Weighted(source, 0.7)], target)
-    assert written.adapters == len(source.matched.factors) > 4
+    assert written.adapters == len(source.matched.names) > 4
+    assert bool(source.matched.norms) == (architecture != "sd3")  # SD3-medium has none
     assert written.notes == ()
     wanted, found = loaded(architecture, base), loaded(architecture, target)
     attach_file(architecture, wanted.components, adapter, 0.7).merge()
@@ -50,7 +50,7 @@ def test_a_merged_model_is_the_model_with_the_adapter_merged(
         for name, tensor in module.state_dict().items():
             assert torch.allclose(own[name], tensor, atol=2e-3), (role, name)
             moved += not torch.allclose(tensor, before[name], atol=2e-3)
-    assert moved >= len(source.matched.factors)
+    assert moved >= len(source.matched.names)
 
 
 def test_what_no_adapter_touches_stays_byte_for_byte(tmp_path: Path) -> None:

@@ -60,6 +60,16 @@ def test_a_run_trains_to_the_end_and_leaves_its_files(
     assert all((done.run.path / s.path).is_file() for s in samples)
 
 
+def test_ggpo_tells_its_norms_at_every_step(job_data: dict[str, Any], train_here: Train) -> None:
+    """networks 7: three curves; the factors' own norm grows from nothing."""
+    noisy = {"network.ggpo_sigma": 0.03, "network.ggpo_beta": 0.01, "training.epochs": 1}
+    norms = [step.norms for step in train_here(job_data, noisy).of(Step)]
+    assert all(each.keys() == norms[0].keys() for each in norms)
+    assert norms[0].keys() == {"avg_key_norm", "avg_grad_norm", "avg_combined_norm"}
+    assert norms[0]["avg_key_norm"] == 0 < norms[-1]["avg_key_norm"]
+    assert all(each["avg_grad_norm"] > 0 for each in norms)
+
+
 def test_validation_is_the_same_measure_every_time(
     job_data: dict[str, Any], train_here: Train
 ) -> None:

@@ -8,6 +8,8 @@ found that way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -24,12 +26,14 @@ class WeightNoise(nn.Module):
         combined: c, (O,).
         gradient: g, (O,).
         ready: becomes true with the first gradients.
+        product: row norms of up·down, (O,); only told, and so not kept.
     """
 
     typical: Tensor
     combined: Tensor
     gradient: Tensor
     ready: Tensor
+    product: Tensor
 
     def __init__(self, rows: int, sigma: float, beta: float) -> None:
         super().__init__()
@@ -38,6 +42,7 @@ class WeightNoise(nn.Module):
         self.register_buffer("combined", torch.zeros(rows))
         self.register_buffer("gradient", torch.zeros(rows))
         self.register_buffer("ready", torch.zeros(()))
+        self.register_buffer("product", torch.zeros(rows), persistent=False)
 
     def meet(self, row_norms: Tensor, seed: str) -> None:
         """Take the mean of up to 1000 of the host's row norms, drawn by the adapter's name."""
@@ -54,7 +59,8 @@ class WeightNoise(nn.Module):
         """
         down, up, gdown, gup = (t.float() for t in (down, up, gdown, gup))
         self.gradient.copy_(scale * _row_norms(torch.cat([gdown, down]), torch.cat([up, gup], 1)))
-        self.combined.copy_((self.typical.square() + _row_norms(down, up).square()).sqrt())
+        self.product.copy_(_row_norms(down, up))
+        self.combined.copy_((self.typical.square() + self.product.square()).sqrt())
         self.ready.fill_(1)
 
     def strengths(self) -> Tensor:
@@ -67,6 +73,21 @@ class WeightNoise(nn.Module):
         """Draw P, (rows, *inputs), for an input x."""
         noise = torch.randn(len(strengths), *inputs, device=x.device)
         return (noise * strengths.view(-1, *(1,) * len(inputs))).to(x.dtype)
+
+
+@torch.no_grad()
+def mean_norms(each: Sequence[WeightNoise]) -> dict[str, float]:
+    """Return what curves show: the mean over adapters of the means of their rows.
+
+    All are fetched at once: one wait for the device. Empty without adapters.
+    """
+    if not each:
+        return {}
+    means = [torch.stack([n.product.mean(), n.gradient.mean(), n.combined.mean()]) for n in each]
+    key_norm, gradient, combined = torch.stack(means).mean(0).tolist()
+    return {
+        "avg_key_norm": key_norm, "avg_grad_norm": gradient, "avg_combined_norm": combined
+    }  # fmt: skip
 
 
 def _row_norms(down: Tensor, up: Tensor) -> Tensor:

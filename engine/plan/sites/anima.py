@@ -17,6 +17,7 @@ from engine.plan.sites.language_model import (
     language_model_sites,
     language_model_sizes,
 )
+from engine.plan.sites.norms import norm_site
 from engine.plan.sites.site_rules import SiteRules
 
 ATTENTIONS = (("self_attn", "attn1"), ("cross_attn", "attn2"))
@@ -31,6 +32,7 @@ class AnimaShape:
     """
 
     width: int = 2048
+    head_width: int = 128
     layers: int = 28
     mlp: int = 8192
     modulation: int = 256  # width of the modulation's own low-rank form
@@ -38,6 +40,7 @@ class AnimaShape:
     patch_in: int = 68  # numbers of one patch, the padding mask's channel included
     patch_out: int = 64
     adapter_width: int = 1024
+    adapter_head: int = 64
     adapter_source: int = 1024
     adapter_mlp: int = 4096
     adapter_layers: int = 6
@@ -89,12 +92,15 @@ def _denoiser_of_names(names: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     if "x_embedder.proj.1.weight" in names:
         first, patch, last = "blocks.0", "x_embedder.proj.1", "final_layer.linear"
         key, mlp, low = "cross_attn.k_proj", "mlp.layer1", "adaln_modulation_mlp.1"
+        norm = "cross_attn.k_norm"
     else:
         first, patch, last = "transformer_blocks.0", "patch_embed.proj", "proj_out"
         key, mlp, low = "attn2.to_k", "ff.net.0.proj", "norm3.linear_1"
+        norm = "attn2.norm_k"
     width, patch_in = names[f"{patch}.weight"]
     return {
         "width": width,
+        "head_width": names[f"{first}.{norm}.weight"][0],
         "layers": count_blocks(names, first.removesuffix("0")),
         "mlp": names[f"{first}.{mlp}.weight"][0],
         "modulation": names[f"{first}.{low}.weight"][0],
@@ -111,6 +117,7 @@ def _adapter_of_names(names: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     mlp, width = names[f"{first}.mlp.0.weight"]
     return {
         "adapter_width": width,
+        "adapter_head": names[f"{first}.cross_attn.k_norm.weight"][0],
         "adapter_source": names[f"{first}.cross_attn.k_proj.weight"][1],
         "adapter_mlp": mlp,
         "adapter_layers": count_blocks(names, "llm_adapter.blocks."),
@@ -128,6 +135,7 @@ def _denoiser(config: Mapping[str, Any]) -> dict[str, int]:
         patch *= int(side)
     return {
         "width": width,
+        "head_width": int(config["attention_head_dim"]),
         "layers": int(config["num_layers"]),
         "mlp": int(width * float(config.get("mlp_ratio", 4.0))),
         "modulation": int(config["adaln_lora_dim"]),
@@ -143,6 +151,7 @@ def _adapter(config: Mapping[str, Any]) -> dict[str, int]:
     width = int(config["model_dim"])
     return {
         "adapter_width": width,
+        "adapter_head": width // int(config["num_attention_heads"]),
         "adapter_source": int(config["source_dim"]),
         "adapter_mlp": int(width * float(config.get("mlp_ratio", 4.0))),
         "adapter_layers": int(config["num_layers"]),
@@ -150,7 +159,7 @@ def _adapter(config: Mapping[str, Any]) -> dict[str, int]:
 
 
 def anima_sites(shape: AnimaShape) -> tuple[Site, ...]:
-    """All sites: Qwen3 first, then the adapter behind it, the blocks, and what stands around."""
+    """All sites: Qwen3, the adapter behind it, the blocks, what stands around, then the norms."""
     return (
         *language_model_sites(
             shape.text_width, shape.text_mlp, shape.text_layers,
@@ -159,6 +168,7 @@ def anima_sites(shape: AnimaShape) -> tuple[Site, ...]:
         *_adapter_sites(shape),
         *_block_sites(shape),
         *_around(shape),
+        *_norms(shape),
     )  # fmt: skip
 
 
@@ -232,6 +242,28 @@ def _around(shape: AnimaShape) -> Iterator[Site]:
         tokens=tokens, default=False,
     )  # fmt: skip
     yield from _modulation(shape, "final_layer.adaln_modulation", "norm_out", 2 * width, None)
+
+
+def _norms(shape: AnimaShape) -> Iterator[Site]:
+    """The norms of queries and keys, and all seven of the adapter's blocks (spec: networks 5.2)."""
+    for layer in range(shape.adapter_layers):
+        here = f"blocks.{layer}"
+        for attention in ("self_attn", "cross_attn"):
+            yield _adapter_norm(f"{here}.norm_{attention}", shape.adapter_width)
+            for part in "qk":
+                yield _adapter_norm(f"{here}.{attention}.{part}_norm", shape.adapter_head)
+        yield _adapter_norm(f"{here}.norm_mlp", shape.adapter_width)
+    for block in range(shape.layers):
+        for attention, there in ATTENTIONS:
+            for part in "qk":
+                original = f"blocks.{block}.{attention}.{part}_norm"
+                module = f"transformer_blocks.{block}.{there}.norm_{part}"
+                yield norm_site(original, module, shape.head_width, attention, block)
+
+
+def _adapter_norm(module: str, channels: int) -> Site:
+    original = f"llm_adapter.{module}"
+    return norm_site(original, module, channels, "llm_adapter", None, component="text_conditioner")
 
 
 def _site(

@@ -1,8 +1,9 @@
 """Sites of FLUX.1: double-stream and single-stream blocks, embedders, CLIP-L and T5.
 
 Names in the file follow the original layout, where q, k and v (and in the single blocks the first
-half of the MLP) are one layer (spec: networks 3.4). `Site.block` counts the double blocks and then
-the single ones. Chroma is the same table without modulation and without CLIP-L.
+half of the MLP) are one layer (spec: networks 3.4); behind the layers come the norms of queries and
+keys. `Site.block` counts the double blocks and then the single ones. Chroma is the same table
+without modulation and without CLIP-L.
 """
 
 from __future__ import annotations
@@ -12,20 +13,25 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.plan.site import Segment, Site
+from engine.plan.sites.norms import norm_site
 from engine.plan.sites.site_rules import SiteRules
 from engine.plan.sites.text_encoders import (
     CLIP_L,
     T5_XXL,
     ClipSize,
     T5Size,
+    clip_inside,
     clip_sites,
     clip_size,
+    t5_inside,
     t5_sites,
     t5_size,
 )
 
 PATCH = 2  # latents of a token's side
 TIME_WIDTH = 256  # of the sinusoids that σ and the guidance become
+HEAD_WIDTH = 128  # of an attention head, where no norm tells it
+ORIGINAL_NORM = "scale"  # what the original calls a norm's weight
 TEXT_TOKENS = 512  # that T5 gives the blocks, for estimates
 IN_LAYERS = ("img_in", "time_in", "vector_in", "guidance_in", "txt_in")
 """The embedders in the order of the option `in_dims`; two of them have two layers each."""
@@ -37,6 +43,7 @@ class FluxShape:
 
     Attributes:
         width: of a token, picture's and text's alike; the MLPs are four times as wide.
+        head_width: of an attention head.
         double, single: how many blocks there are of either kind.
         in_channels: of a packed token: PATCH² latents.
         context_width: of a token of T5.
@@ -49,6 +56,7 @@ class FluxShape:
     """
 
     width: int = 3072
+    head_width: int = HEAD_WIDTH
     double: int = 19
     single: int = 38
     in_channels: int = 64
@@ -90,6 +98,7 @@ def _transformer_shape(config: Mapping[str, Any]) -> FluxShape:
     return replace(
         published,
         width=int(config["num_attention_heads"]) * int(config["attention_head_dim"]),
+        head_width=int(config["attention_head_dim"]),
         double=int(config["num_layers"]),
         single=int(config["num_single_layers"]),
         in_channels=int(config["in_channels"]),
@@ -102,14 +111,15 @@ def _transformer_shape(config: Mapping[str, Any]) -> FluxShape:
 def flux_shape_of_names(names: Mapping[str, tuple[int, ...]]) -> FluxShape | None:
     """Read the shape off a checkpoint's tensors in either layout; None if blocks are missing.
 
-    The text encoders, which may be files of their own, count as published.
+    A text encoder that is not inside, because it is a file of its own, counts as published.
     """
     original = "img_in.weight" in names
     double = _depth(names, "double_blocks." if original else "transformer_blocks.")
     single = _depth(names, "single_blocks." if original else "single_transformer_blocks.")
     parts = ("img_in", "txt_in", "vector_in.in_layer", "guidance_in.in_layer")
+    norm = f"double_blocks.0.img_attn.norm.key_norm.{ORIGINAL_NORM}"
     if not original:
-        embedder = "time_text_embed"
+        embedder, norm = "time_text_embed", "transformer_blocks.0.attn.norm_k.weight"
         parts = ("x_embedder", "context_embedder", f"{embedder}.text_embedder.linear_1",
                  f"{embedder}.guidance_embedder.linear_1")  # fmt: skip
     picture, text, pooled, guidance = (names.get(f"{part}.weight") for part in parts)
@@ -117,12 +127,15 @@ def flux_shape_of_names(names: Mapping[str, tuple[int, ...]]) -> FluxShape | Non
         return None
     return FluxShape(
         width=picture[0],
+        head_width=names.get(norm, (HEAD_WIDTH,))[0],
         double=double,
         single=single,
         in_channels=picture[1],
         context_width=text[1],
         pooled_width=pooled[1],
         guidance=guidance is not None,
+        clip=clip_inside(names, "clip_l") or CLIP_L,
+        t5=t5_inside(names) or T5_XXL,
     )
 
 
@@ -141,7 +154,7 @@ def variant_of(shape: FluxShape) -> str:
 
 
 def flux_sites(shape: FluxShape) -> tuple[Site, ...]:
-    """All sites: text encoders, double blocks, single blocks, then the embedders."""
+    """All sites: text encoders, double blocks, single blocks, the embedders, then the norms."""
     sites: list[Site] = []
     if shape.clip is not None:
         sites += clip_sites(shape.clip, "lora_te1", "text_encoder", projected=False)
@@ -150,7 +163,7 @@ def flux_sites(shape: FluxShape) -> tuple[Site, ...]:
         sites += _double(shape, block)
     for block in range(shape.single):
         sites += _single(shape, block)
-    return (*sites, *_embedders(shape))
+    return (*sites, *_embedders(shape), *_norms(shape))
 
 
 def _double(shape: FluxShape, block: int) -> Iterator[Site]:
@@ -210,6 +223,29 @@ def _two_layers(original: str, embedder: str, columns: int, width: int) -> Itera
     there = f"time_text_embed.{embedder}"
     yield _site(f"{original}.in_layer", [(f"{there}.linear_1", width)], columns, "in", None, 1)
     yield _site(f"{original}.out_layer", [(f"{there}.linear_2", width)], width, "in", None, 1)
+
+
+def _norms(shape: FluxShape) -> Iterator[Site]:
+    """The norms of queries and keys, one weight for all heads (spec: networks 5.2)."""
+    for block in range(shape.double):
+        here = f"transformer_blocks.{block}.attn"
+        for stream, kind in (("img", ""), ("txt", "added_")):
+            original = f"double_blocks.{block}.{stream}_attn.norm"
+            yield from _head_norms(shape, original, f"{here}.norm_{kind}", f"{stream}_attn", block)
+    for block in range(shape.single):
+        here = f"single_transformer_blocks.{block}.attn.norm_"
+        original, number = f"single_blocks.{block}.norm", shape.double + block
+        yield from _head_norms(shape, original, here, "single", number)
+
+
+def _head_norms(
+    shape: FluxShape, original: str, module: str, family: str, block: int
+) -> Iterator[Site]:
+    for name, part in (("query_norm", "q"), ("key_norm", "k")):
+        yield norm_site(
+            f"{original}.{name}", f"{module}{part}", shape.head_width, family, block,
+            original_weight=ORIGINAL_NORM,
+        )  # fmt: skip
 
 
 def _tokens(shape: FluxShape) -> int:

@@ -1,7 +1,8 @@
 """Sites of HunyuanImage-2.1: double-stream and single-stream blocks; its encoders are not trained.
 
 Names in the file follow sd-scripts' spelling of the original layout, where q, k and v are one layer
-(spec: networks 3.7). `Site.block` counts the double blocks and then the single ones.
+(spec: networks 3.7); behind the layers come the norms of queries and keys. `Site.block` counts the
+double blocks and then the single ones.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.plan.site import Segment, Site
+from engine.plan.sites.norms import norm_site
 from engine.plan.sites.site_rules import SiteRules
 
+HEAD_WIDTH = 128  # of an attention head, where no norm tells it
 TEXT_TOKENS = 256  # of a long caption, for estimates
 _COMFYUI = {
     "_attn_": "_attn.", "_mlp.fc1": "_mlp.0", "_mlp.fc2": "_mlp.2", "_mod.linear": "_mod.lin",
@@ -27,6 +30,7 @@ class HunyuanImageShape:
 
     Attributes:
         width: of a token, picture's and text's alike.
+        head_width: of an attention head.
         mlp: width inside the feed-forward parts.
         double, single: how many blocks there are of either kind.
         text_width: of a token of Qwen2.5-VL.
@@ -36,6 +40,7 @@ class HunyuanImageShape:
     """
 
     width: int = 3584
+    head_width: int = HEAD_WIDTH
     mlp: int = 14336
     double: int = 20
     single: int = 40
@@ -66,6 +71,7 @@ def hunyuan_image_shape(configs: Mapping[str, Mapping[str, Any]]) -> HunyuanImag
     width = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
     return HunyuanImageShape(
         width=width,
+        head_width=int(config["attention_head_dim"]),
         mlp=int(width * float(config.get("mlp_ratio", 4.0))),
         double=int(config["num_layers"]),
         single=int(config["num_single_layers"]),
@@ -96,6 +102,7 @@ def hunyuan_image_shape_of_names(
     double, single = (_count(names, f"{each}_blocks.") for each in lists)
     return HunyuanImageShape(
         width=names[picture][0],
+        head_width=next((names[n][0] for n in _NORMS if n in names), HEAD_WIDTH),
         mlp=names[inner][0],
         double=double,
         single=single,
@@ -105,6 +112,13 @@ def hunyuan_image_shape_of_names(
     )
 
 
+_NORMS = (
+    "double_blocks.0.img_attn_q_norm.weight", "double_blocks.0.img_attn.norm.query_norm.scale",
+    "double_blocks.0.img_attn.norm.query_norm.weight", "transformer_blocks.0.attn.norm_q.weight",
+)  # fmt: skip
+"""A norm that has a head's width, in every spelling."""
+
+
 def _count(names: Iterable[str], start: str) -> int:
     """How many blocks of a list there are."""
     numbers = (n.removeprefix(start).split(".")[0] for n in names if n.startswith(start))
@@ -112,13 +126,13 @@ def _count(names: Iterable[str], start: str) -> int:
 
 
 def hunyuan_image_sites(shape: HunyuanImageShape) -> tuple[Site, ...]:
-    """All sites in the order of the blocks; all are trained by default."""
+    """All sites: the layers in the order of the blocks, trained by default, then the norms."""
     sites: list[Site] = []
     for block in range(shape.double):
         sites += _double(shape, block)
     for block in range(shape.single):
         sites += _single(shape, block)
-    return tuple(sites)
+    return (*sites, *_norms(shape))
 
 
 def _double(shape: HunyuanImageShape, block: int) -> Iterator[Site]:
@@ -157,6 +171,27 @@ def _single(shape: HunyuanImageShape, block: int) -> Iterator[Site]:
                 width + mlp, "single", number, tokens)  # fmt: skip
     yield _site(f"{original}.modulation.linear", [(f"{here}.norm.linear", 3 * width)],
                 width, "single_mod", number, 1)  # fmt: skip
+
+
+def _norms(shape: HunyuanImageShape) -> Iterator[Site]:
+    """The norms of queries and keys, one weight for all heads (spec: networks 5.2)."""
+    parts = (("q", "query_norm"), ("k", "key_norm"))
+    for block in range(shape.double):
+        here, there = f"double_blocks.{block}", f"transformer_blocks.{block}.attn"
+        for stream, kind in (("img", ""), ("txt", "added_")):
+            for part, comfyui in parts:
+                yield norm_site(
+                    f"{here}.{stream}_attn_{part}_norm", f"{there}.norm_{kind}{part}",
+                    shape.head_width, f"{stream}_attn", block,
+                    comfyui=f"{here}.{stream}_attn.norm.{comfyui}",
+                )  # fmt: skip
+    for block in range(shape.single):
+        here, there = f"single_blocks.{block}", f"single_transformer_blocks.{block}.attn"
+        for part, comfyui in parts:
+            yield norm_site(
+                f"{here}.{part}_norm", f"{there}.norm_{part}", shape.head_width, "single",
+                shape.double + block, comfyui=f"{here}.norm.{comfyui}",
+            )  # fmt: skip
 
 
 def _site(

@@ -17,6 +17,7 @@ from engine.plan.sites.language_model import (
     language_model_sites,
     language_model_sizes,
 )
+from engine.plan.sites.norms import norm_site
 from engine.plan.sites.site_rules import SiteRules
 
 REFINERS = ("context_refiner", "noise_refiner")
@@ -133,7 +134,7 @@ def _mlp(width: int, multiple: int, factor: float | None) -> int:
 
 
 def lumina2_sites(shape: Lumina2Shape) -> tuple[Site, ...]:
-    """All sites: Gemma first, then the refiners, the layers, and what stands around them."""
+    """All sites: Gemma, the refiners, the layers, what stands around them, then the norms."""
     return (
         *language_model_sites(
             shape.text_width, shape.text_mlp, shape.text_layers,
@@ -141,6 +142,7 @@ def lumina2_sites(shape: Lumina2Shape) -> tuple[Site, ...]:
         ),
         *_blocks(shape),
         *_around(shape),
+        *_norms(shape),
     )  # fmt: skip
 
 
@@ -194,6 +196,32 @@ def _around(shape: Lumina2Shape) -> Iterator[Site]:
         ("cap_embedder.1", shape.caption_width, width, 0, caption),
     ):
         yield _site(original, columns, rows, "embedder", None, many, module, default=False)
+
+
+def _norms(shape: Lumina2Shape) -> Iterator[Site]:
+    """The six norms of every block (spec: networks 5.2)."""
+    for group in REFINERS:
+        for index in range(shape.refiner_layers):
+            modulated = group != "context_refiner"
+            yield from _norms_of(shape, f"{group}.{index}", None, modulated=modulated)
+    for index in range(shape.layers):
+        yield from _norms_of(shape, f"layers.{index}", index, modulated=True)
+
+
+def _norms_of(
+    shape: Lumina2Shape, here: str, block: int | None, *, modulated: bool
+) -> Iterator[Site]:
+    width, head = shape.width, shape.width // shape.heads
+    for original, module, channels, family in (
+        ("attention.q_norm", "attn.norm_q", head, "attn"),
+        ("attention.k_norm", "attn.norm_k", head, "attn"),
+        # Without modulation the library's norm is a plain one, and so it is called.
+        ("attention_norm1", "norm1.norm" if modulated else "norm1", width, "attn"),
+        ("attention_norm2", "norm2", width, "attn"),
+        ("ffn_norm1", "ffn_norm1", width, "mlp"),
+        ("ffn_norm2", "ffn_norm2", width, "mlp"),
+    ):
+        yield norm_site(f"{here}.{original}", f"{here}.{module}", channels, family, block)
 
 
 def _site(

@@ -1,7 +1,8 @@
-"""Norm layers beside the sites of a U-Net, and layers that only other trainers adapt.
+"""Norm layers with weights of their own, and layers that only other trainers adapt.
 
-A norm stands before the layers that read it, so its place and its name follow from theirs, in the
-library's spelling and in the original checkpoint's alike (spec: networks 3.3, 5.2).
+A U-Net's norm stands before the layers that read it, so its place and its name follow from theirs,
+in the library's spelling and in the original checkpoint's alike (spec: networks 3.3, 5.2). The
+tables of the transformers name theirs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.plan.site import OUTER, Segment, Site
+from engine.plan.site import OUTER, Component, Segment, Site
 
 if TYPE_CHECKING:
     from engine.plan.sites.sd import SdShape
@@ -64,6 +65,41 @@ def _norm(site: Site, ending: str, own: str, family: str) -> Site:
         family=family,
         original=site.original.removesuffix(ending) + own,
         default=False,
+    )
+
+
+def norm_site(
+    original: str,
+    module: str,
+    channels: int,
+    family: str,
+    block: int | None,
+    *,
+    component: Component = "denoiser",
+    original_weight: str = "weight",
+    comfyui: str = "",
+) -> Site:
+    """A norm without bias, as the transformers' are; it belongs to the family of its layers.
+
+    Args:
+        original, original_weight, comfyui, component, family, block: as in `Site`.
+        module: dotted path in the libraries' model.
+        channels: numbers in its weight.
+    """
+    return Site(
+        name=f"lora_unet_{original.replace('.', '_')}",
+        component=component,
+        kind="norm",
+        rows=channels,
+        columns=1,
+        segments=(Segment(module, (0, channels), (0, channels)),),
+        family=family,
+        block=block,
+        original=original,
+        original_weight=original_weight,
+        comfyui=comfyui,
+        default=False,
+        norm_bias=False,
     )
 
 

@@ -8,9 +8,9 @@ last context block and of the final layer is stored there with its halves swappe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from engine.plan.site import HostKind, Segment, Site
+from engine.plan.sites.norms import norm_site
 from engine.plan.sites.sd3_shape import (
     PATCH,
     TIME_WIDTH,
@@ -120,15 +120,16 @@ def _norms(shape: Sd3Shape) -> Iterator[Site]:
     width = shape.head_width
     for block in range(shape.layers):
         here, there = f"joint_blocks.{block}", f"transformer_blocks.{block}"
-        halves = [("x_block.attn", "attn.norm_"), ("context_block.attn", "attn.norm_added_")]
+        halves = [
+            ("x_block.attn", "attn.norm_", "x_attn"),
+            ("context_block.attn", "attn.norm_added_", "context_attn"),
+        ]
         if block in shape.dual:
-            halves.append(("x_block.attn2", "attn2.norm_"))
-        for original, module in halves:
+            halves.append(("x_block.attn2", "attn2.norm_", "x_attn"))
+        for original, module, family in halves:
             for part in "qk":
-                segments = (Segment(f"{there}.{module}{part}", (0, width), (0, width)),)
-                name = f"{here}.{original}.ln_{part}"
-                norm = _site(name, "norm", width, 1, segments, "norm", block, 0)
-                yield replace(norm, default=False, norm_bias=False)
+                name, host = f"{here}.{original}.ln_{part}", f"{there}.{module}{part}"
+                yield norm_site(name, host, width, family, block)
 
 
 def _linear(

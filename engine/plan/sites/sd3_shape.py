@@ -18,7 +18,9 @@ from engine.plan.sites.text_encoders import (
     T5_XXL,
     ClipSize,
     T5Size,
+    clip_inside,
     clip_size,
+    t5_inside,
     t5_size,
 )
 
@@ -135,9 +137,9 @@ def sd3_shape_of_names(names: Shapes) -> Sd3Shape | None:
             pooled_width=names["y_embedder.mlp.0.weight"][1],
             latent_channels=channels,
             position_side=math.isqrt(names["pos_embed"][1]),
-            clip_l=_clip_inside(names, "clip_l") or CLIP_L,
-            clip_g=_clip_inside(names, "clip_g") or CLIP_G,
-            t5=_t5_inside(names) or T5_XXL,
+            clip_l=clip_inside(names, "clip_l") or CLIP_L,
+            clip_g=clip_inside(names, "clip_g") or CLIP_G,
+            t5=t5_inside(names) or T5_XXL,
         )
     except (KeyError, IndexError, ValueError):
         return None
@@ -145,23 +147,3 @@ def sd3_shape_of_names(names: Shapes) -> Sd3Shape | None:
 
 _NORM = "joint_blocks.0.x_block.attn.ln_q.weight"
 _JOINT = re.compile(r"joint_blocks\.(\d+)\.")
-
-
-def _clip_inside(names: Shapes, encoder: str) -> ClipSize | None:
-    here = f"text_encoders.{encoder}.transformer.text_model.encoder.layers."
-    fc1 = names.get(f"{here}0.mlp.fc1.weight")
-    return None if fc1 is None else ClipSize(fc1[1], fc1[0], _depth(names, here))
-
-
-def _t5_inside(names: Shapes) -> T5Size | None:
-    here = "text_encoders.t5xxl.transformer.encoder.block."
-    query = names.get(f"{here}0.layer.0.SelfAttention.q.weight")
-    mlp = names.get(f"{here}0.layer.1.DenseReluDense.wi_0.weight")
-    if query is None or mlp is None:
-        return None
-    return T5Size(query[1], query[0], mlp[0], _depth(names, here))
-
-
-def _depth(names: Shapes, here: str) -> int:
-    """How many layers there are below a prefix."""
-    return len({name.removeprefix(here).split(".")[0] for name in names if name.startswith(here)})

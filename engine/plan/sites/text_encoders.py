@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,36 @@ def t5_size(config: Mapping[str, Any]) -> T5Size:
         int(config["d_ff"]),
         int(config["num_layers"]),
     )
+
+
+def clip_inside(names: Mapping[str, tuple[int, ...]], encoder: str) -> ClipSize | None:
+    """Read the sizes of a CLIP off the tensors of a file that holds the whole model.
+
+    Args:
+        names: tensor → shape.
+        encoder: as such files call it: clip_l, clip_g.
+
+    Returns:
+        None if the file does not hold it.
+    """
+    here = f"text_encoders.{encoder}.transformer.text_model.encoder.layers."
+    fc1 = names.get(f"{here}0.mlp.fc1.weight")
+    return None if fc1 is None else ClipSize(fc1[1], fc1[0], _depth(names, here))
+
+
+def t5_inside(names: Mapping[str, tuple[int, ...]]) -> T5Size | None:
+    """Read the sizes of a T5 off the same; None if the file does not hold it."""
+    here = "text_encoders.t5xxl.transformer.encoder.block."
+    query = names.get(f"{here}0.layer.0.SelfAttention.q.weight")
+    mlp = names.get(f"{here}0.layer.1.DenseReluDense.wi_0.weight")
+    if query is None or mlp is None:
+        return None
+    return T5Size(query[1], query[0], mlp[0], _depth(names, here))
+
+
+def _depth(names: Iterable[str], here: str) -> int:
+    """How many layers there are below a prefix."""
+    return len({name.removeprefix(here).split(".")[0] for name in names if name.startswith(here)})
 
 
 def clip_sites(
