@@ -120,13 +120,20 @@ def _wrong(
     if not found.is_at_home(architecture, field, kinds):
         mend = _mend(architecture, field)
         return f"{path.name} is {found.words}, and {wanted} is wanted here. {mend}"
-    width = getattr(facts.shape, "context_width", None) if facts and kinds == ("t5",) else None
+    width = _token_width(architecture, kinds, facts)
     if width and found.kind is not None and found.kind.width not in (0, width):
         return (
-            f"The T5 in {path.name} gives {found.kind.width} numbers for a token; the picture "
+            f"{path.name} is a T5 that gives {found.kind.width} numbers for a token; the picture "
             f"model takes {width}. {_mend(architecture, field)}"
         )
     return ""
+
+
+def _token_width(architecture: str, kinds: tuple[str, ...], facts: ModelFacts | None) -> int | None:
+    """What the picture model takes of T5, where that is known."""
+    if facts is None or facts.architecture != architecture or kinds != ("t5",):
+        return None
+    return getattr(facts.shape, "context_width", None)
 
 
 def _mend(architecture: str, field: str) -> str:
@@ -134,6 +141,8 @@ def _mend(architecture: str, field: str) -> str:
     for part in PARTS.get(architecture, ()):
         if part.field == field:
             return f"Choose {part.words}."
+    if field == "text_encoder_3":
+        return "Choose T5-XXL (t5xxl_fp16.safetensors)."
     what = "a VAE" if field == "vae" else "one"
     return f"Choose {what} made for {LABELS[architecture]}."
 
