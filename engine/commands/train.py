@@ -189,7 +189,7 @@ def _open_together(arguments: Any, job: Job, together: Together) -> Run:
             raise
         together.of_leader((run.path, run.name))
         return run
-    place = together.of_leader(None)
+    place: tuple[Path, str] | None = together.of_leader(None)
     if place is None:
         words = "The first process of this run could not make or open its folder."
         raise RunError(Failure(kind="file", message=words))
