@@ -81,10 +81,13 @@ class MapCard(Card):
         self._chosen = chosen
         self.view.show_map(self._map, chosen, choosable)
         self._make_tools()
-        here = [p for p in placements if p.site.component == "denoiser"]
-        of = sum(s.component == "denoiser" for s in sites)
+        here = [p for p in placements if p.site.component == "denoiser" and p.site.ranked]
+        of = sum(s.component == "denoiser" and s.ranked for s in sites)
         words = self.tr("%1 of %2 modules of the picture model")
-        self._count.setText(words.replace("%1", f"{len(here):,}").replace("%2", f"{of:,}"))
+        words = words.replace("%1", f"{len(here):,}").replace("%2", f"{of:,}")
+        if outside := sum(p.site.block is None for p in here):
+            words += self.tr(", %s of them before or behind these blocks") % f"{outside:,}"
+        self._count.setText(words)
 
     def _make_tools(self) -> None:
         """Buttons All, None and Invert for each strip that can be chosen from."""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QSize, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QHBoxLayout,
+    QLayout,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.block_card import BlockCard
 from app.device import Machine
@@ -44,7 +51,7 @@ class PlanPage(QWidget):
         self.blocks.setMinimumHeight(360)
         self.map = MapCard(document, self)
         self.map.asked_for_field.connect(self.field_asked)
-        self.map.setMinimumHeight(300)
+        self.map.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._parameters = _Titled(self.tr("Where the parameters go"))
         self._shares = ShareBars()
         self._parameters.add(self._shares)
@@ -71,9 +78,10 @@ class PlanPage(QWidget):
         column.setContentsMargins(20, 16, 20, 16)
         column.setSpacing(14)
         column.addWidget(self.blocks, 1)
-        column.addWidget(self.map, 1)
+        column.addWidget(self.map)
         column.addLayout(self._pair)
         column.addWidget(self._steps)
+        column.addStretch(0)
         plans.changed.connect(self.show_plan)
         if plans.plan is not None:
             self.show_plan(plans.plan)

@@ -228,16 +228,18 @@ class Studio:
         """A job as it is begun: a preset, a base model, pictures; the form at model and network."""
         from PySide6.QtTest import QTest
 
-        preset = next(p for p in self.window.store.all(architecture) if "Quality" in p.name
-                      or "Style" in p.name)  # fmt: skip
+        preset = self.window.store.all(architecture)[1]
         self._job()
-        document = self.window.document
+        document, plans = self.window.document, self.window.plan_model
         folders = document.get("dataset.folders")[:1]
         document.start_new(preset)
         document.set("dataset.folders", [dict(folders[0], repeats=10.0)])
         document.set("model.path", self._model(architecture))
         document.set("output.name", "zibble")
-        self.until(lambda: self.window.plan_model.pictures is not None, 30)
+        only = [
+            p for p in (ROOT / "resources" / "demo" / "concept").iterdir() if p.suffix == ".png"
+        ]
+        self.until(lambda: len(plans.pictures or ()) == len(only), 30)
         self.window.form.finish_building()
         self.room._show_page("plan")
         for name, group in (("", "model"), ("-network", "network")):

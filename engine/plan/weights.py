@@ -60,7 +60,7 @@ def _of_model(path: Path, unread: int) -> dict[str, int]:
         role = FOLDERS.get(folder.name, folder.name)
         if role in ROLES:
             counts[role] = _of_part(folder, unread if role == "text_encoder" else 0)
-    return dict(counts)
+    return {role: count for role, count in counts.items() if count}  # not what lacks its weights
 
 
 def _of_part(path: Path, unread: int) -> int:

@@ -51,6 +51,19 @@ def test_the_steps_are_told_as_arithmetic(page, qtbot, tmp_path):
     assert page._steps._figure.text() == "30 steps"
 
 
+def test_the_map_counts_what_lies_outside_of_its_blocks(page):
+    page._document.set_architecture("lumina2")
+    page._plans.compute()
+    plan = summarize(page._document.job)
+    denoiser = next(part for part in plan.parts if part.component == "denoiser")
+    assert (denoiser.modules, denoiser.modules_of) == (180, 184)
+    words = "180 of 184 modules of the picture model, 24 of them before or behind these blocks"
+    assert page.map._count.text() == words
+    page._document.set_architecture("flux")
+    page._plans.compute()
+    assert page.map._count.text() == "304 of 312 modules of the picture model"
+
+
 def test_narrow_pages_stack_the_cards(page, qtbot):
     page.resize(560, 900)
     page.show()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.plan.detect import ModelFacts
 from engine.plan.order import Order
 from engine.plan.steps import run_length
 from engine.plan.summary import summarize
@@ -126,6 +127,23 @@ def test_wrong_lr_weights_do_not_hide_the_rest() -> None:
     """A word that is no shape is told at its field; the plan still has numbers."""
     spec = Job.model_validate({"network": {"down_lr_weight": "sin"}})
     assert summarize(spec).modules == 264
+
+
+def test_a_folder_without_weights_counts_as_published(tmp_path: Path) -> None:
+    """As the hub's cache has it where only the configs were fetched."""
+    for part in ("transformer", "vae", "text_encoder"):
+        (tmp_path / part).mkdir()
+    data = {"model": {"architecture": "hunyuan_image", "weights": "bf16"}}
+    published = summarize(Job.model_validate(data)).memory
+    facts = ModelFacts("hunyuan_image", layout="diffusers", path=tmp_path)
+    assert summarize(Job.model_validate(data), facts).memory == published
+
+
+def test_encoders_of_no_site_are_packed_too() -> None:
+    """Qwen2.5-VL and ByT5: 6.3 of their 6.8 billion numbers take 8 bits, the rest 16."""
+    data = {"model": {"architecture": "hunyuan_image", "text_encoder_weights": "int8"}}
+    parts = {p.name: p.high for p in summarize(Job.model_validate(data)).memory.parts}
+    assert parts["text encoder"] == pytest.approx(6.276e9 + 2 * 0.547e9, rel=0.01)
 
 
 def test_blocks_that_wait_elsewhere_are_not_counted() -> None:
