@@ -130,6 +130,8 @@ def fit(path: str, value: Any) -> Any:
     except ValidationError:
         raise Misfit(_words(path, ready)) from None
     fitted = getattr(held, option.key)
+    if option.kind == "tables":
+        return [item.model_dump() for item in fitted]
     if isinstance(fitted, float) and not math.isfinite(fitted):
         raise Misfit(f"{brief(value)} is not a finite number")
     return fitted

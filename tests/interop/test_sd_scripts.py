@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.interop.draft import written
 from engine.interop.importing import import_file, import_text
 from engine.interop.report import Imported, Line
 from engine.interop.sd_scripts_model import SCRIPTS
@@ -137,6 +138,14 @@ def test_anima_patterns_meet_the_whole_name() -> None:
     network = job_of(import_text(command.replace("\n", " "))).network
     assert network.exclude_patterns == ["^(?:.*mlp.*)$"]
     assert network.network_reg_dims == ["^(?:.*self_attn.*)$=8"]
+
+
+def test_adapters_merged_before_training_have_weight_1_unless_told() -> None:
+    imported = import_text("train_network.py --base_weights a.safetensors b.safetensors "
+                           "--base_weights_multiplier 0.5")  # fmt: skip
+    merged = [(m.file, m.weight) for m in job_of(imported).model.merge]
+    assert merged == [("a.safetensors", 0.5), ("b.safetensors", 1.0)]
+    assert "[[model.merge]]" in written(imported)
 
 
 def test_lycoris_adapts_convolutions_unless_told_otherwise() -> None:

@@ -112,6 +112,35 @@ def test_kohya_presets_of_any_kind_end_in_a_report(values: dict[str, Any]) -> No
     whole(PRESET | values)
 
 
+AI_TOOLKIT = [
+    key.split(".") for key in table_of("ai-toolkit") if key.count(".") == 1 and "[" not in key
+]
+ONETRAINER = [key.split(".") for key in table_of("OneTrainer") if "[" not in key]
+
+
+def _grown(values: list[tuple[list[str], Any]]) -> dict[str, Any]:
+    """A tree of groups from dotted names."""
+    tree: dict[str, Any] = {}
+    for (*groups, last), value in values:
+        here = tree
+        for group in groups:
+            here = here[group] = here[group] if isinstance(here.get(group), dict) else {}
+        here[last] = value
+    return tree
+
+
+@QUICK
+@given(st.lists(st.tuples(st.sampled_from(AI_TOOLKIT), NONSENSE), max_size=10),
+       st.lists(st.tuples(st.sampled_from(ONETRAINER), NONSENSE), max_size=10))  # fmt: skip
+def test_groups_of_any_kind_end_in_a_report(
+    toolkit: list[tuple[list[str], Any]], onetrainer: list[tuple[list[str], Any]]
+) -> None:
+    groups = _grown(toolkit)
+    process = {**groups, **dict(groups.pop("process", None) or {}), "type": "sd_trainer"}
+    whole({"job": "train", "config": {"name": "a", "process": [process]}})
+    whole(_grown(onetrainer) | {"training_method": "LORA", "model_type": "FLUX_DEV_1"})
+
+
 def _within(tree: Any, path: tuple[Any, ...], value: Any) -> Any:
     """The tree with another value at a path."""
     if not path:
