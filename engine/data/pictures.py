@@ -18,7 +18,8 @@ from engine.plan.buckets import Size
 from engine.plan.folders import Picture
 from engine.plan.order import Sample
 from engine.plan.picture_header import PictureProblem, orientation
-from engine.schema.dataset import Dataset, Folder
+from engine.schema.dataset import Dataset
+from engine.schema.dataset_folder import Folder
 
 Pixels = NDArray[np.uint8]
 

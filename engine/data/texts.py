@@ -13,7 +13,7 @@ from engine.plan.folders import Picture
 from engine.plan.keys import draws
 from engine.plan.order import Sample, caption_generator
 from engine.plan.wildcards import Lists
-from engine.schema.dataset import Folder
+from engine.schema.dataset_folder import Folder
 from engine.schema.job import Job
 
 _FIXED = {

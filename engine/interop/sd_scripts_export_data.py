@@ -9,7 +9,7 @@ import tomlkit
 
 from engine.interop.exported import Sheet
 from engine.schema.architectures import UNET
-from engine.schema.dataset import Folder
+from engine.schema.dataset_folder import Folder
 from engine.schema.options import options
 
 _FILTERS = {"box": "area"}

@@ -14,7 +14,7 @@ from typing import Any
 from engine.networks.base_names import BaseNames, base_names
 from engine.networks.flow_metadata import flow_entries
 from engine.schema.architectures import ARCHITECTURES
-from engine.schema.dataset import Folder
+from engine.schema.dataset_folder import Folder
 from engine.schema.job import Job
 from engine.schema.network import Network
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from engine.plan.wildcards import Lists, expand
-from engine.schema.dataset import Folder
+from engine.schema.dataset_folder import Folder
 
 
 @dataclass(frozen=True)

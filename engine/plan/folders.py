@@ -18,7 +18,8 @@ from engine.plan.caption_files import (
     read_caption_list,
 )
 from engine.plan.picture_header import EXTENSIONS, PictureProblem, picture_size
-from engine.schema.dataset import Dataset, Folder
+from engine.schema.dataset import Dataset
+from engine.schema.dataset_folder import Folder
 
 MASK_ENDING = "-masklabel"
 _REPEATS = re.compile(r"(\d+)_(.+)")

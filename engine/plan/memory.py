@@ -172,6 +172,7 @@ def _weights(numbers: int, packed: int, rows: int, kept_as: str, precision: str)
     """Bytes of weights of which `packed` numbers, in so many rows, lie in 8 or 4 bits."""
     if kept_as in BYTES or kept_as == "auto":
         return numbers * BYTES[precision if kept_as == "auto" else kept_as]
+    packed = min(packed, numbers)  # where sites are counted as published and the files are small
     scales = 4 * rows if kept_as in ("int8", "fp8_scaled") else 0
     return int((numbers - packed) * BYTES[precision] + packed * PACKED_BYTES[kept_as]) + scales
 

@@ -18,7 +18,7 @@ from engine.plan.buckets import BucketRules, Fit, Size, fit, rules_of
 from engine.plan.folders import Picture
 from engine.plan.held_out import split_pictures
 from engine.plan.keys import draws
-from engine.schema.dataset import Folder
+from engine.schema.dataset_folder import Folder
 from engine.schema.job import Job
 
 

@@ -47,6 +47,17 @@ def read_toml(path: Path) -> dict[str, Any]:
     return tree
 
 
+def read_job(path: Path) -> dict[str, Any]:
+    """Read a job file as `read_toml` does; a copy of a preset, completed, is a job too.
+
+    Raises:
+        JobError: as `read_toml`.
+    """
+    data = read_toml(path)
+    data.pop("preset", None)
+    return data
+
+
 def _make_absolute(data: dict[str, Any], general: str, folder: Path) -> None:
     """Turn relative paths into absolute ones, in place.
 

@@ -15,7 +15,7 @@ from engine.plan.buckets import parse_resolution
 from engine.plan.captions import split_tags
 from engine.plan.detect import ModelFacts
 from engine.plan.folders import Picture
-from engine.schema.dataset import Folder
+from engine.schema.dataset_folder import Folder
 from engine.schema.job import Job
 from engine.training.feed import Found
 from engine.training.state import Progress

@@ -16,7 +16,7 @@ from engine.networks.metadata import (
     build,
     network_args_of,
 )
-from engine.schema.dataset import Folder
+from engine.schema.dataset_folder import Folder
 from engine.schema.job import Job
 from engine.schema.network import Network
 from tests.networks.test_file import pair

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.plan.captions import caption
 from engine.plan.keys import draws
 from engine.plan.wildcards import expand
-from engine.schema.dataset import Folder
+from engine.schema.dataset_folder import Folder
 
 
 def _caption(text: str, seed: int = 0, *, step: int = 0, steps: int = 0, trigger: str = "",
