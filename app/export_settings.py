@@ -37,8 +37,7 @@ class ExportCommands(QObject):
         )  # fmt: skip
 
     def write(self, folder: Path) -> None:
-        """Write the files; what is already there under their names is asked about by no one but
-        kept: an export goes into a folder of its own then."""
+        """Write the files; where some of their names are taken, into a new folder inside."""
         exported = self._exported()
         if any((folder / name).exists() for name in exported.files):
             folder = _free(folder / "for sd-scripts")

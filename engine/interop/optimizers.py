@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.interop.draft import Draft
-from engine.interop.values import Misfit, flag, is_nothing, items, literal, number
+from engine.interop.values import Misfit, is_nothing, items, literal, number
 from engine.schema.optimizers import FURTHER, NAMED
 from engine.schema.options import options
 
@@ -116,11 +116,3 @@ def put_rates(draft: Draft, key: str, value: Any) -> None:
         draft.refuse(key, value, str(misfit))
         return
     draft.take(key, value, "optimizer.text_encoder_lr", rates)
-
-
-def is_off(value: Any) -> bool:
-    """Whether a value is a switch that is off, or nothing."""
-    try:
-        return is_nothing(value) or not flag(value)
-    except Misfit:
-        return False

@@ -5,7 +5,6 @@ kohya_ss and LoRA_Easy_Training_Scripts hold the same options under other roofs;
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -190,8 +189,3 @@ def is_options(tree: Mapping[str, Any]) -> bool:
         names += [str(k) for k in value] if isinstance(value, Mapping) else [str(key)]
     known = [name for name in names if name in table_of(PEER)]
     return bool(known) and len(known) * 2 >= len(names)
-
-
-def nearest(name: str) -> str:
-    """The option whose name is most alike; empty if none is."""
-    return next(iter(difflib.get_close_matches(name, table_of(PEER), 1, 0.75)), "")

@@ -9,7 +9,7 @@ from typing import Any
 from engine.interop.draft import FOLDER, Draft
 from engine.interop.given import Given
 from engine.interop.option_map import settle, table_of
-from engine.interop.sd_scripts_sizes import read_buckets, read_resolutions, resolution_text
+from engine.interop.sd_scripts_sizes import read_buckets, read_resolutions
 from engine.interop.values import Misfit, flag, is_nothing, whole
 from engine.plan.folders import FolderProblem, propose_folders
 
@@ -360,7 +360,3 @@ def _batch_of_cache(draft: Draft, size: Any) -> None:
         draft.unset("vae_batch_size", size)
     else:
         draft.take("vae_batch_size", size, "dataset.cache_batch_size")
-
-
-__all__ = ["COLOR_JITTER", "CONFIG", "FOLDER_KEYS", "add_parent", "folder_value", "read_data",
-           "resolution_text"]  # fmt: skip

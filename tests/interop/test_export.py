@@ -11,8 +11,10 @@ from engine.interop.importing import import_text
 from engine.interop.sd_scripts_export import export_job
 from engine.schema.architectures import ARCHITECTURES, FLOW, UNET
 from engine.schema.check import check
+from engine.schema.job_file import read_toml
 from engine.schema.options import get_at
 
+PRESETS = Path(__file__).parents[2] / "resources" / "presets"
 COMMON: dict[str, Any] = {
     "dataset.resolution": ["512", "768x1024"], "dataset.bucket_max": 2048,
     "dataset.cache_latents": "disk", "dataset.upscale": False, "dataset.validation_share": 0.1,
@@ -104,6 +106,20 @@ def test_a_job_comes_back_as_it_went(architecture: str, tmp_path: Path) -> None:
         assert before["dataset"]["folders"] == after["dataset"]["folders"]
         assert after["samples"]["prompts"][0]["width"] == 640
         assert after["objective"]["mask_normalize"] is False
+
+
+@pytest.mark.parametrize("path", sorted(PRESETS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_preset_can_be_written_and_is_read_without_unknown_words(path: Path) -> None:
+    data = read_toml(path)
+    data.pop("preset")
+    imported = import_text(export_job(data).files["train.sh"])
+    assert imported.unknown == ()
+    assert not [line for line in imported.of("refused") if line.key != "dataset_config"]
+    before, after = check(data).job, check(imported.data).job
+    assert (before.model.architecture, before.network.rank) == (
+        after.model.architecture, after.network.rank,
+    )  # fmt: skip
+    assert before.optimizer.learning_rate == after.optimizer.learning_rate
 
 
 def test_what_sd_scripts_lacks_is_told() -> None:
