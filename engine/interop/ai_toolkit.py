@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from engine.interop.ai_toolkit_objective import read_objective
 from engine.interop.ai_toolkit_samples import read_samples
 from engine.interop.draft import FOLDER, Draft
 from engine.interop.given import Given
+from engine.interop.layer_names import pattern_of
 from engine.interop.optimizers import put_arguments, put_optimizer, put_rates, put_schedule
 from engine.interop.option_map import table_of
 from engine.interop.reading import ImportProblem
@@ -206,14 +206,19 @@ def _layers(draft: Draft, given: Given) -> None:
     for key, value in more.items():
         place = f"network.network_kwargs.{key}"
         if key == "only_if_contains":
-            patterns = [re.escape(str(each)) for each in items(value)]
+            patterns = _patterns(draft, value)
             if draft.take(place, value, "network.include_patterns", patterns, words):
                 draft.default(place, "network.exclude_patterns", [".*"])
         elif key == "ignore_if_contains" and "only_if_contains" not in more:
-            patterns = [re.escape(str(each)) for each in items(value)]
+            patterns = _patterns(draft, value)
             draft.take(place, value, "network.exclude_patterns", patterns, words)
         else:
             draft.drop(place, value, "Graft has no such setting")
+
+
+def _patterns(draft: Draft, words: Any) -> list[str]:
+    found = [pattern_of(str(word), draft.architecture) for word in items(words)]
+    return list(dict.fromkeys(found))
 
 
 def _model(draft: Draft, given: Given) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from engine.interop.draft import Draft
 from engine.interop.given import Given
+from engine.interop.layer_names import pattern_of
 from engine.interop.values import Misfit, flag, items, number, whole
 from engine.schema.architectures import ARCHITECTURES, UNET
 
@@ -239,7 +239,9 @@ def read_layers(draft: Draft, given: Given) -> None:
         )
     if words is not None:
         patterns = [
-            str(each) if is_regex else re.escape(str(each)) for each in items(words) if each
+            str(each) if is_regex else pattern_of(str(each), draft.architecture)
+            for each in items(words)
+            if each
         ]
         if draft.take(
             "layer_filter",

@@ -18,7 +18,11 @@ config:
       device: cuda:0
       trigger_word: p3r5on
       network:
-        {type: lora, linear: 16, linear_alpha: 8, network_kwargs: {only_if_contains: [attn.to_q]}}
+        type: lora
+        linear: 16
+        linear_alpha: 8
+        network_kwargs:
+          only_if_contains: [transformer.single_transformer_blocks.7.proj_out]
       save: {dtype: float16, save_every: 250, max_step_saves_to_keep: 4}
       datasets:
         - folder_path: /cats
@@ -62,7 +66,7 @@ def test_a_configuration_becomes_a_job() -> None:
     job = check(import_text(CONFIG, "c.yaml").data).job
     assert (job.model.architecture, job.model.weights) == ("flux", "int8")
     assert (job.network.rank, job.network.alpha, job.network.train) == (16, 8.0, "denoiser")
-    assert job.network.include_patterns == [r"attn\.to_q"]
+    assert job.network.include_patterns == [r"single_blocks\.7\.linear2"]
     assert (job.optimizer.name, job.optimizer.learning_rate) == ("Prodigy", 1e-4)
     assert job.optimizer.args.d_coef == 2.0
     assert (job.training.steps, job.training.gradient_accumulation) == (2000, 2)

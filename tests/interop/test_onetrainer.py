@@ -55,7 +55,7 @@ def test_a_configuration_becomes_a_job() -> None:
     cats, held = job.dataset.folders
     assert (cats.path, cats.repeats, cats.flip, cats.keep_tags) == ("/cats", 2.5, 0.5, 2)
     assert (cats.mask, held.role, cats.random_crop) == ("file", "validation", False)
-    assert job.network.include_patterns == ["attn", r"ff\.net"]
+    assert job.network.include_patterns == ["attn", "(img|txt)_mlp"]
     assert job.network.exclude_patterns == [".*"]
     assert (job.samples.prompts[0].prompt, job.samples.prompts[0].seed) == ("a cat", 3)
 
