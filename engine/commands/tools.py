@@ -12,6 +12,7 @@ import _thread
 import argparse
 import contextlib
 import json
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -166,12 +167,21 @@ def main_merge(argv: Sequence[str]) -> int:
 
 
 def file_and_weight(text: str) -> tuple[Path, float]:
-    """Take `cat.safetensors:0.8` apart; a drive's colon is no weight."""
+    """Take `cat.safetensors:0.8` apart; a drive's colon is no weight.
+
+    Raises:
+        ToolProblem: the weight is not finite.
+    """
     path, colon, weight = text.rpartition(":")
     try:
-        return (Path(path), float(weight)) if colon and path else (Path(text), 1.0)
+        strength = float(weight) if colon and path else None
     except ValueError:
+        strength = None
+    if strength is None:
         return Path(text), 1.0
+    if not math.isfinite(strength):
+        raise ToolProblem(f"--lora {text}: the weight must be a number, such as 0.8.")
+    return Path(path), strength
 
 
 def _parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
@@ -197,16 +207,18 @@ def _add_out(parser: argparse.ArgumentParser, words: str) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("it must be 1 or more")
-    return value
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 up")
+    return int(text)
 
 
 def _share(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError("it must be above 0, and at most 1")
+        raise argparse.ArgumentTypeError(f"'{text}' is no number above 0 and up to 1")
     return value
 
 

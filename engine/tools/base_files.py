@@ -149,7 +149,8 @@ class BaseFiles:
         free = shutil.disk_usage(_existing(target)).free
         if free < size * 1.01:
             raise ToolProblem(
-                f"{target} needs {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free there."
+                f"The new model needs {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in "
+                f"{target.parent}. Choose another place for it."
             )
         if not self.is_folder:
             target.parent.mkdir(parents=True, exist_ok=True)

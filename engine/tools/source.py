@@ -117,7 +117,7 @@ def _shapes(path: Path, architecture: str, model: Path | None) -> Iterator[Model
         )
     configs = _configs(model)
     if not configs:
-        raise ToolProblem(f"{model}: {facts.refusal or 'its sizes cannot be read.'}")
+        raise ToolProblem(facts.refusal or f"{model}: its sizes cannot be read.")
     try:
         yield RULES[architecture].of_configs(configs)
     except (KeyError, ValueError, TypeError) as error:
@@ -161,10 +161,12 @@ def check_target(path: Path, overwrite: bool, *, is_folder: bool = False) -> Non
 
     Raises:
         TargetThere: the file is there.
-        ToolProblem: the folder is there.
+        ToolProblem: a folder is there.
     """
     if is_folder and path.exists():
         raise ToolProblem(f"{path} is there already. Choose another name for the new folder.")
+    if path.is_dir():
+        raise ToolProblem(f"{path} is a folder. Give the new file a name in it, or another name.")
     if path.exists() and not overwrite:
         raise TargetThere(path)
 
