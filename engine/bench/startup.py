@@ -59,7 +59,7 @@ def _measure(job: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "seconds_until": seconds,
         "processor_seconds_until": worked,
-        "memory_peak_bytes_until": memory,
+        "memorypeak_bytes_until": memory,
     }
     try:
         for line in engine.stdout:
@@ -67,11 +67,11 @@ def _measure(job: Path) -> dict[str, Any]:
             if isinstance(event, Phase) and event.name not in seconds:
                 seconds[event.name] = event.time - started
                 worked[event.name] = _processor_seconds(process)
-                memory[event.name] = _peak_bytes(process)
+                memory[event.name] = peak_bytes(process)
             elif isinstance(event, Step):
                 seconds["first_step_done"] = event.time - started
                 worked["first_step_done"] = _processor_seconds(process)
-                memory["first_step_done"] = event.memory_peak_bytes
+                memory["first_step_done"] = event.memorypeak_bytes
                 break
         else:
             raise RuntimeError("the engine ended before its first step")
@@ -88,7 +88,7 @@ def _processor_seconds(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def _peak_bytes(process: psutil.Process) -> int:
+def peak_bytes(process: psutil.Process) -> int:
     """The most memory the process has had; where the system does not tell, what it has now."""
     status = Path(f"/proc/{process.pid}/status")
     if status.exists():

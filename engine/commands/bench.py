@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PARTS = {
     "adapters": "engine.bench.adapters",
+    "files": "engine.bench.files",
     "startup": "engine.bench.startup",
     "window": "app.bench_window",
     "chart": "app.bench_chart",
