@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.interop.sd_scripts_export import export_job
-from engine.schema.job_file import apply_sets, read_toml
+from engine.schema.job_file import apply_sets, read_job
 from engine.schema.problem import JobError
 from engine.schema.whole_file import write_whole
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     arguments = _parser().parse_args(argv)
     try:
-        data = read_toml(arguments.job)
+        data = read_job(arguments.job)
     except JobError as error:
         print(error, file=sys.stderr)
         return 1

@@ -21,7 +21,7 @@ from engine.plan.summary import Pictures, Plan, summarize
 from engine.schema.architectures import ARCHITECTURES
 from engine.schema.check import check
 from engine.schema.job import Job
-from engine.schema.job_file import apply_sets, read_toml
+from engine.schema.job_file import apply_sets, read_job
 from engine.schema.lr_weights import block_lr_weights
 from engine.schema.problem import JobError, Problem
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     arguments = _parser().parse_args(argv)
     try:
-        data = read_toml(arguments.job)
+        data = read_job(arguments.job)
     except JobError as error:
         print(error, file=sys.stderr)
         return 1

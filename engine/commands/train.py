@@ -20,7 +20,7 @@ from engine.plan.detect import look_at
 from engine.protocol import Failure, Finished
 from engine.schema.check import check
 from engine.schema.job import Job
-from engine.schema.job_file import apply_sets, job_data, read_toml, save_job
+from engine.schema.job_file import apply_sets, job_data, read_job, save_job
 from engine.schema.problem import JobError, Problem
 from engine.training.control import Control
 from engine.training.events import Events, FileSink, ListSink, PipeSink, Sink, take_stdout
@@ -44,6 +44,8 @@ def main(argv: list[str]) -> int:
         _parser().error("give a job file, or --resume with a run folder")
     if arguments.resume is not None and arguments.run_directory is not None:
         _parser().error("--resume already names the run folder; leave --run-directory out")
+    # Until the run's log is open events alone tell; without a handler warnings would be told twice.
+    logging.getLogger("engine").addHandler(logging.NullHandler())
     early = ListSink()  # what is told before there is a folder to keep it in
     leads = rank_here() == 0
     voice = _voice(arguments.events) if leads else None
@@ -136,7 +138,7 @@ def _read_job(arguments: Any, events: Events) -> tuple[Job | None, list[Problem]
         JobError: with every problem of the job.
     """
     path = arguments.job if arguments.job is not None else arguments.resume / "job.toml"
-    data = read_toml(path)
+    data = read_job(path)
     wrong = apply_sets(data, arguments.set)
     if wrong:
         return None, wrong

@@ -37,7 +37,7 @@ def failure_of(error: BaseException, job: Job | None, step: int = 0) -> Failure:
             message=first.message,
             field=first.path,
             fix=list(first.fix),
-            mend=first.fix_label,
+            mend=" ".join(f"Set {path} to {value}." for path, value in first.fix),
             step=step,
         )
     if is_out_of_memory(error):
