@@ -106,7 +106,7 @@ class PasteQuestion(Question):
     """Text at the top, what it would change below, then Apply."""
 
     def __init__(self, window: MainWindow, text: str) -> None:
-        words = window.tr("TOML, --set words, an sd-scripts command, or another trainer's settings.")
+        words = window.tr("TOML, --set words, or settings of another trainer, also as a command.")
         super().__init__(window, window.tr("Paste settings"), words, ())
         self._document = window.document
         self.editor = LongTextEdit(self)

@@ -84,8 +84,22 @@ class FileCommands(QObject):
         )  # fmt: skip
 
     def open(self) -> None:
-        """Ask for a job file."""
-        choose_file(self._parent, self.tr("Open job"), TOML, lambda path: self.open_job(Path(path)))
+        """Ask for a job file, a preset, or another trainer's settings."""
+        filters = f"{self.tr('Jobs and settings')} (*.toml *.json *.yaml *.yml)"
+        choose_file(
+            self._parent, self.tr("Open job"), filters, lambda path: self.open_file(Path(path))
+        )
+
+    def open_file(self, path: Path) -> None:
+        """Open a job or a preset, or offer to import what is another trainer's."""
+
+        def use(found: Dropped) -> None:
+            if found.kind == "foreign":
+                self.import_asked.emit(path)
+            else:
+                self.open_job(path)
+
+        in_worker(self, lambda: look_at_drop([path]), use)
 
     def open_job(self, path: Path) -> None:
         """Open a job file, or a preset's."""

@@ -52,7 +52,7 @@ class FirstRunPage(QWidget):
         self._job = _Way(
             "folder",
             self.tr("Open what I have"),
-            self.tr("A job file, a preset, or the folder of an earlier run."),
+            self.tr("A job, a preset, or the settings of another trainer."),
             Button(self.tr("Open…")),
         )
         self._demo.button.clicked.connect(self.demo_asked)

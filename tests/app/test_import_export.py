@@ -87,7 +87,19 @@ def test_the_menu_and_a_drop_reach_the_import(
     room = TrainingRoom(window, controller(tmp_path / "state"), set_up())
     assert {"import", "export_sd_scripts", "copy_command"} <= set(room.menus.actions)
     room.files.take_drop([preset])
-    assert "my preset.json" in question(qtbot, window).windowTitle()
+    dropped = question(qtbot, window)
+    assert "my preset.json" in dropped.windowTitle()
+    dropped.reject()
+    qtbot.waitUntil(lambda: not window.findChildren(ImportQuestion), timeout=5000)
+    room.files.open_file(preset)
+    question(qtbot, window).buttons[0].click()
+    assert window.document.get("network.rank") == 32
+    job = tmp_path / "job.toml"
+    window.document.save(job)
+    window.document.set("network.rank", 8)
+    window.document.mark_saved(None)
+    room.files.open_file(job)
+    qtbot.waitUntil(lambda: window.document.get("network.rank") == 32, timeout=5000)
 
 
 @pytest.mark.parametrize(("text", "rank"), [(json.dumps(PRESET), 32), (CONFIG, 16), (FILE, 16)])
