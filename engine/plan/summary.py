@@ -148,7 +148,7 @@ def summarize(
     return Plan(
         architecture=architecture,
         modules=len(placements),
-        modules_of=sum(site.ranked for site in sites),
+        modules_of=len(_trainable(sites, placements)),
         parameters=total.trained,
         file_bytes=_file_bytes(job, placements, counts),
         parts=_parts(sites, placements, numbers),
@@ -175,6 +175,12 @@ def placements_of(
             network = network.model_copy(update={error.key: default})
 
 
+def _trainable(sites: Sequence[Site], placements: Sequence[Placement]) -> list[Site]:
+    """What the trained layers are counted of: norms only where some are trained."""
+    norms = any(placement.site.kind == "norm" for placement in placements)
+    return [site for site in sites if site.ranked or (norms and site.kind == "norm")]
+
+
 def _parts(
     sites: Sequence[Site], placements: Sequence[Placement], numbers: Sequence[int]
 ) -> tuple[Part, ...]:
@@ -182,7 +188,7 @@ def _parts(
     parameters = Counter[str]()
     for placement, number in zip(placements, numbers, strict=True):
         parameters[placement.site.component] += number
-    every = Counter(site.component for site in sites if site.ranked)
+    every = Counter(site.component for site in _trainable(sites, placements))
     return tuple(Part(c, counts[c], n, parameters[c]) for c, n in every.items())
 
 

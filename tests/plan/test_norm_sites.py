@@ -9,6 +9,8 @@ import pytest
 from engine.plan.ranks import place
 from engine.plan.site import Site
 from engine.plan.sites import sites_of
+from engine.plan.summary import summarize
+from engine.schema.job import Job
 from engine.schema.network import Network
 
 COUNTS = {"flux": 152, "lumina2": 180, "hunyuan_image": 160, "anima": 112}
@@ -30,6 +32,17 @@ def test_train_norm_adds_the_norms_of_the_blocks(architecture: str) -> None:
     assert not any(s.norm_bias or s.default for s in norms)
     plain = place(Network(rank=4), sites_of(architecture), architecture)
     assert not any(p.site.kind == "norm" for p in plain)
+
+
+def test_the_plan_counts_norms_where_they_are_trained() -> None:
+    def counted(**network: Any) -> tuple[int, int, int]:
+        data = {"model": {"architecture": "flux"}, "network": {"train": "denoiser", **network}}
+        plan = summarize(Job.model_validate(data))
+        return plan.modules, plan.modules_of, plan.parameters
+
+    of_all = 72 + 168 + 312  # CLIP-L, T5, and the picture model with its embedders
+    assert counted(rank=4)[:2] == (304, of_all)
+    assert counted(rank=4, train_norm=True) == (304 + 152, of_all + 152, 19_144_704 + 152 * 128)
 
 
 NAMED = [

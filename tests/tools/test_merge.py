@@ -33,7 +33,8 @@ def test_a_merged_model_is_the_model_with_the_adapter_merged(
     architecture: str, layout: str, tmp_path: Path
 ) -> None:
     base = MAKERS[architecture](tmp_path / "base", layout)
-    options = {"train_norm": True, "conv_dim": 4 if architecture in UNET else None}
+    conv_dim = 4 if architecture in UNET else None
+    options = {"train_norm": True, "train_llm_adapter": True, "conv_dim": conv_dim}
     adapter = make_adapter(tmp_path / "a.safetensors", architecture, base, **options)
     source = open_source(adapter, architecture, base)
     target = tmp_path / ("merged" if layout == "diffusers" else "merged.safetensors")
