@@ -59,7 +59,7 @@ def _measure(job: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "seconds_until": seconds,
         "processor_seconds_until": worked,
-        "memorypeak_bytes_until": memory,
+        "memory_peak_bytes_until": memory,
     }
     try:
         for line in engine.stdout:
@@ -71,7 +71,7 @@ def _measure(job: Path) -> dict[str, Any]:
             elif isinstance(event, Step):
                 seconds["first_step_done"] = event.time - started
                 worked["first_step_done"] = _processor_seconds(process)
-                memory["first_step_done"] = event.memorypeak_bytes
+                memory["first_step_done"] = event.memory_peak_bytes
                 break
         else:
             raise RuntimeError("the engine ended before its first step")
