@@ -87,6 +87,15 @@ def read_header(path: Path | str) -> Header:
     return _parse(path, raw, 8 + length, size)
 
 
+def stamp_of(path: Path) -> tuple[int, int]:
+    """Size and time of change, to know a file again by; zeros if it is not there."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0, 0
+    return facts.st_size, facts.st_mtime_ns
+
+
 def _check_start(path: Path, start: bytes, length: int, size: int) -> None:
     name = path.name
     head = start.lstrip().lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from engine.plan.adapter_names import (
@@ -15,7 +16,7 @@ from engine.plan.adapter_names import (
     told_by_pictures,
 )
 from engine.plan.detect import ModelFacts, is_hub_id, mismatch, refusal_of
-from engine.plan.header import FileProblem, read_header
+from engine.plan.header import FileProblem, read_header, stamp_of
 from engine.plan.model_names import LABELS
 from engine.plan.part_files import part_problems
 from engine.plan.parts import MENDS, unnamed, words_on
@@ -36,7 +37,9 @@ def problems_in_files(job: Job, facts: ModelFacts | None) -> Iterator[Problem]:
     named = [(f"model.merge[{i}].file", item.file) for i, item in enumerate(job.model.merge)]
     named.append(("network.start_from", job.network.start_from or ""))
     for field, path in named:
-        words = _adapter(path.strip(), job.model.architecture) if path.strip() else ""
+        file = Path(path.strip()).expanduser()
+        known = (file, job.model.architecture, stamp_of(file))
+        words = _adapter(*known) if path.strip() else ""
         if words:
             yield Problem(field, words)
 
@@ -63,8 +66,9 @@ def _label(facts: ModelFacts) -> str:
     return LABELS[facts.architecture or ""]
 
 
-def _adapter(named: str, architecture: str) -> str:
-    path = Path(named).expanduser()
+@lru_cache(maxsize=64)
+def _adapter(path: Path, architecture: str, stamp: tuple[int, int]) -> str:
+    """Words for what is wrong with an adapter file; the stamp is a part of the key."""
     try:
         header = read_header(path)
     except FileProblem as problem:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from engine.plan.before_loading import problems_before_loading
 from engine.plan.buckets import parse_resolution, rules_of
-from engine.plan.detect import ModelFacts, mismatch, refusal_of
+from engine.plan.detect import ModelFacts
 from engine.plan.folders import Picture, problems_in
 from engine.plan.order import Order
-from engine.plan.parts import MENDS, unnamed, words_on
 from engine.schema.job import Job
 
 SCHNELL = (
@@ -23,22 +23,13 @@ NAMED = 3  # pictures that a note names
 
 def notes_on(job: Job, facts: ModelFacts | None, order: Order | None) -> Iterator[str]:
     """Yield the notes, the gravest first."""
-    if facts is not None:
-        words = refusal_of(facts, job.model) or mismatch(facts, job.model.architecture)
-        if words:
-            yield words
-        yield from _on_model(job, facts)
+    for problem in problems_before_loading(job, facts):
+        yield problem.message
+    if facts is not None and (facts.architecture, facts.variant) == ("flux", "schnell"):
+        yield SCHNELL
     if order is not None:
         yield from _on_pictures(job, order)
     yield from _on_sizes(job)
-
-
-def _on_model(job: Job, facts: ModelFacts) -> Iterator[str]:
-    lacking = unnamed(facts.absent, job.model)
-    if lacking and facts.path is not None and facts.architecture == job.model.architecture:
-        yield f"{words_on(facts.path.name, lacking)} {MENDS[job.model.architecture]}"
-    if (facts.architecture, facts.variant) == ("flux", "schnell"):
-        yield SCHNELL
 
 
 def _on_sizes(job: Job) -> Iterator[str]:

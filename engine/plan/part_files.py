@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from engine.plan.detect import PICKLES, ModelFacts, hub_folder, is_hub_id
 from engine.plan.fp8_scales import lost_scale, without_scale
-from engine.plan.header import FileProblem, read_header
+from engine.plan.header import FileProblem, read_header, stamp_of
 from engine.plan.model_names import LABELS, verdict_of
 from engine.plan.part_names import (
     PartKind,
@@ -113,7 +114,7 @@ def _wrong(
     if not path.exists():
         return f"There is no file or folder {named}. Choose it again."
     try:
-        found = _in_folder(path, field) if path.is_dir() else _in_file(path)
+        found = _in_folder(path, field) if path.is_dir() else _in_file(path, stamp_of(path))
     except FileProblem as problem:
         return str(problem)
     wanted = option_at(f"model.{field}").label(architecture)
@@ -147,7 +148,8 @@ def _mend(architecture: str, field: str) -> str:
     return f"Choose {what} made for {LABELS[architecture]}."
 
 
-def _in_file(path: Path) -> _Found:
+@lru_cache(maxsize=64)
+def _in_file(path: Path, stamp: tuple[int, int]) -> _Found:  # the stamp is a part of the key
     if path.suffix.lower() in PICKLES:
         return _of_shapes(read_pickle_names(path).shapes)
     header = read_header(path)

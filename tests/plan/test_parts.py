@@ -21,6 +21,7 @@ ENCODERS = {
     "text_encoders.clip_l.transformer.text_model.final_layer_norm.weight": (768,),
     "text_encoders.t5xxl.transformer.shared.weight": (32128, 4096),
 }
+CLIP = {"text_model.embeddings.token_embedding.weight": (49408, 768)}
 
 
 def job_of(**model: str) -> Job:
@@ -32,7 +33,8 @@ def test_the_parts_that_neither_file_nor_job_name_are_told(tmp_path: Path) -> No
     write_header(path, TRANSFORMER)
     facts = look_at(str(path))
     assert [part.field for part in facts.absent] == ["text_encoder", "text_encoder_2", "vae"]
-    named = job_of(text_encoder="clip_l.safetensors")
+    clip = write_header(tmp_path / "clip_l.safetensors", CLIP)
+    named = job_of(text_encoder=str(clip))
     assert [part.field for part in unnamed(facts.absent, named.model)] == ["text_encoder_2", "vae"]
     notes = list(notes_on(named, facts, None))
     assert "it also needs T5-XXL (t5xxl_fp16.safetensors), VAE (ae.safetensors)." in notes[0]
@@ -47,4 +49,5 @@ def test_a_whole_file_needs_what_it_lacks_alone(tmp_path: Path) -> None:
     write_header(path, {f"model.diffusion_model.{n}": s for n, s in dev.items()} | ENCODERS)
     facts = look_at(str(path))
     assert [part.field for part in facts.absent] == ["vae"]
-    assert list(notes_on(job_of(vae="ae.safetensors"), facts, None)) == []
+    vae = write_header(tmp_path / "ae.safetensors", {"decoder.conv_in.weight": (512, 16, 3, 3)})
+    assert list(notes_on(job_of(vae=str(vae)), facts, None)) == []
