@@ -225,7 +225,7 @@ class Studio:
             notice.closed.emit()
 
     def panel(self, architecture: str) -> None:
-        """A job as it is begun: a preset, a base model, pictures; the form at model and network."""
+        """A job as it is begun: a preset, a base model, pictures; then its network's options."""
         from PySide6.QtTest import QTest
 
         preset = self.window.store.all(architecture)[1]
@@ -242,10 +242,12 @@ class Studio:
         self.until(lambda: len(plans.pictures or ()) == len(only), 30)
         self.window.form.finish_building()
         self.room._show_page("plan")
-        for name, group in (("", "model"), ("-network", "network")):
+        for name, group, shows_all in (("", "model", False), ("-network", "network", True)):
+            self.window.pane.set_shows_all(shows_all)
             self.window.form.show_group(group)
             QTest.qWait(300)
             self.take(f"panel-{architecture}{name}")
+        self.window.pane.set_shows_all(False)
 
     def preset(self) -> None:
         from app.dialogs import Question

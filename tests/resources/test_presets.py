@@ -20,6 +20,8 @@ from engine.schema.check import require
 from engine.schema.presets import read_preset
 
 PRESETS = sorted((Path(__file__).parents[2] / "resources" / "presets").glob("*.toml"))
+DOCS = Path(__file__).parents[2] / "docs" / "architectures"
+PAGES = {"sd1": "sd", "sd2": "sd"}
 MEANT_FOR: dict[str, ModelShape] = {
     "51-sd3-first-steps": SD35_MEDIUM,
     "52-sd3-character": SD35_MEDIUM,
@@ -51,6 +53,17 @@ def test_the_estimate_stays_below_the_memory_it_names(path: Path) -> None:
     assert 0.6 * gigabytes < needed / 1e9 < 0.96 * gigabytes
     assert re.search(rf"\b{about['memory']}$", about["name"])
     assert about["description"].endswith(".")
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_the_architectures_page_names_it_with_its_memory(path: Path) -> None:
+    preset = read_preset(path)
+    page = PAGES.get(preset.architecture, preset.architecture)
+    lines = (DOCS / f"{page}.md").read_text("utf-8").splitlines()
+    name = preset.name.rpartition(", ")[0]
+    row = next(line for line in lines if line.startswith(f"| {name} |"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[-2 if preset.architecture == "sd1" else -1] == preset.memory
 
 
 def _highest(data: dict[str, Any], shape: ModelShape | None) -> int:
