@@ -160,13 +160,20 @@ def _refuse(error: JobError, events: Events, code: int) -> int:
     events.emit(
         Failure(
             kind="job",
-            message="\n".join(p.message if len(errors) == 1 else str(p) for p in errors),
+            message="\n".join(_words_of(p, error.source, len(errors)) for p in errors),
             field=first.path if len(errors) == 1 else "",
             fix=list(first.fix) if len(errors) == 1 else [],
         )
     )
     events.close()
     return code
+
+
+def _words_of(problem: Problem, source: str, count: int) -> str:
+    """A problem with what it is about: its field, if that is not told apart, or else the file."""
+    if problem.path:
+        return problem.message if count == 1 else str(problem)
+    return f"{source}: {problem.message}" if source else problem.message
 
 
 def _open(arguments: Any, job: Job) -> Run:

@@ -66,6 +66,10 @@ NOT_IN_FP16 = ("lumina2", "hunyuan_image", "anima")
 
 
 def _model(job: Job, architecture: Architecture) -> Iterator[Problem]:
+    for i, merge in enumerate(job.model.merge):
+        if not merge.file.strip():
+            words = "Choose the adapter file to merge, or take this line out."
+            yield Problem(f"model.merge[{i}].file", words)
     tokens, longest = job.model.max_tokens, LONGEST_CAPTION.get(architecture.id)
     if architecture.id in UNET and tokens not in CLIP_LENGTHS:
         yield Problem(

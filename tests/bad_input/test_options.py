@@ -91,6 +91,7 @@ TOGETHER: list[Row] = [
     ("sdxl", {"model": {"weights": "nf4"}, "launch": {"device": "cpu"}}, "model.weights",
      "nf4 weights need an NVIDIA card, and this run is on cpu. Set Weights kept as to int8."),
     ("sd1", {"training": {"blocks_to_swap": 4}}, "training.blocks_to_swap", "not an option of"),
+    ("sd1", {"model": {"merge": [{"weight": 0.5}]}}, "model.merge[0].file", "Choose the adapter"),
 ]  # fmt: skip
 
 SIZES: list[Row] = [
@@ -190,3 +191,25 @@ def test_processes_that_have_what_they_need_are_let_be(sets: Sets) -> None:
         assert list(problems_with_cards(sets.job("sd1", launch=launch), 3)) == []
     on_cpu = sets.job("sd1", launch={"processes": 2, "device": "cpu"})
     assert list(problems_with_cards(on_cpu, 0)) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"[model\n", "It is not valid TOML: Expected ']'"),
+        (b"\xff\xfe\x00", "It is not UTF-8 text (byte 0)."),
+        (None, "There is no such file."),
+    ],
+)
+def test_a_job_file_that_cannot_be_read_is_named(
+    tmp_path: Path, content: bytes | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cat.toml"
+    if content is not None:
+        path.write_bytes(content)
+    assert train.main([str(path)]) == 1
+    assert f"{path}: {words}" in capsys.readouterr().out
+    assert plan.main([str(path)]) == 1
+    said = capsys.readouterr().err
+    assert str(path) in said
+    assert words in said
