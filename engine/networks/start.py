@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from engine.networks.attach import Matched, file_ranks, match, refuse_variants, require_fit
+from engine.networks.attach import file_ranks, match, refuse_variants, require_fit
 from engine.networks.factors import load_into, load_norm
 from engine.networks.file import read
 from engine.networks.network import Network
@@ -39,7 +39,10 @@ def start_network(
     if not options.start_from:
         placements = place(options, sites, architecture)
         return Network.create(placements, components, options, seed), ()
-    matched = matched_file(options.start_from, architecture, sites, components)
+    file = read(Path(options.start_from).expanduser())
+    refuse_variants(file)
+    matched = match(file, sites, components)
+    require_fit(file, matched, architecture, sites, components)
     ranks = file_ranks(matched) if options.rank_from_file else None
     placements = place(options, sites, architecture, ranks)
     network = Network.create(placements, components, options, seed)
@@ -58,22 +61,6 @@ def start_network(
             cut += share < 1
             kept = min(kept, share)
     return network, tuple(_notes(network, matched.names, len(matched.unused), cut, kept, fresh))
-
-
-def matched_file(
-    path: Path | str, architecture: str, sites: Sequence[Site], components: Mapping[str, object]
-) -> Matched:
-    """Read an adapter file whole and find its layers in a model, which need not be loaded.
-
-    Raises:
-        FileProblem: the file cannot be read.
-        AdapterProblem: it is no LoRA, or for another model.
-    """
-    file = read(Path(path).expanduser())
-    refuse_variants(file)
-    matched = match(file, sites, components)
-    require_fit(file, matched, architecture, sites, components)
-    return matched
 
 
 def _notes(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from engine.architectures.four_bits import check_four_bits
+from engine.networks.attach import match, refuse_variants, require_fit
+from engine.networks.file import read
 from engine.networks.problem import AdapterProblem
-from engine.networks.start import matched_file
+from engine.plan.adapter_names import is_text
 from engine.plan.before_loading import place_problems, problems_before_loading, sites_at_hand
 from engine.plan.detect import look_at
 from engine.plan.header import FileProblem
 from engine.plan.site import Site
 from engine.protocol import Failure
+from engine.schema.architectures import UNET
 from engine.schema.job import Job
 from engine.schema.problem import JobError
 from engine.training.failures import RunError
@@ -42,10 +46,13 @@ def check_before_loading(job: Job, device: str) -> None:
     sites = sites_at_hand(job, facts)
     if sites is None:
         return
+    # Of encoders in files of their own no size is known yet.
+    whole = facts.layout == "diffusers" or job.model.architecture in UNET
+    roles = ROLES if whole else ("denoiser",)
     if job.network.start_from:
-        _check_adapter(job, sites, job.network.start_from, "network.start_from")
+        _check_adapter(job, sites, roles, job.network.start_from, "network.start_from")
     for i, item in enumerate(job.model.merge):
-        _check_adapter(job, sites, item.file, f"model.merge[{i}].file")
+        _check_adapter(job, sites, roles, item.file, f"model.merge[{i}].file")
 
 
 def check_places(job: Job, sites: Sequence[Site]) -> None:
@@ -59,9 +66,16 @@ def check_places(job: Job, sites: Sequence[Site]) -> None:
         raise JobError(problems)
 
 
-def _check_adapter(job: Job, sites: Sequence[Site], path: str, field: str) -> None:
-    present: dict[str, object] = dict.fromkeys(ROLES, True)
+def _check_adapter(
+    job: Job, sites: Sequence[Site], roles: Sequence[str], path: str, field: str
+) -> None:
+    """Hold a file against the parts whose sizes are known, which `roles` names."""
+    present: dict[str, object] = dict.fromkeys(roles, True)
     try:
-        matched_file(path, job.model.architecture, sites, present)
+        file = read(Path(path).expanduser())
+        refuse_variants(file)
+        matched = match(file, sites, present)
+        if len(roles) > 1 or not all(map(is_text, (*file.factors, *file.norms))):
+            require_fit(file, matched, job.model.architecture, sites, present)
     except (FileProblem, AdapterProblem) as problem:
         raise RunError(Failure(kind="file", message=str(problem), field=field)) from problem

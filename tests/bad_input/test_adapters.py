@@ -19,6 +19,7 @@ from engine.networks.problem import AdapterProblem
 from engine.plan.before_loading import problems_before_loading
 from engine.plan.detect import look_at
 from engine.plan.header import FileProblem
+from engine.schema.architectures import ARCHITECTURES
 from engine.training.early_checks import check_before_loading
 from engine.training.failures import RunError
 from tests.bad_input.conftest import Sets
@@ -225,3 +226,25 @@ def test_fp8_factors_are_read(sets: Sets, good: Tensors, tmp_path: Path) -> None
     unet = tiny_modules("sd1").unet
     handle = attach_file("sd1", {"denoiser": unet}, file)
     assert len(handle.used) == 192
+
+
+@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+def test_a_models_own_adapter_passes(sets: Sets, architecture: str) -> None:
+    """Text encoders in files of their own have sizes that are not known before they are read."""
+    own = str(sets.adapter(architecture))
+    job = sets.job(architecture, network={"start_from": own}, model={"merge": [{"file": own}]})
+    check_before_loading(job, "cpu")
+
+
+@pytest.mark.parametrize("given", ["sd1", "sd2"])
+@pytest.mark.parametrize("wanted", ["sdxl", "flux", "sd3", "lumina2", "hunyuan_image", "anima"])
+def test_adapters_that_no_name_tells_are_held_against_the_model(
+    sets: Sets, wanted: str, given: str
+) -> None:
+    job = sets.job(wanted, network={"start_from": str(sets.adapter(given))})
+    with pytest.raises(RunError) as caught:
+        check_before_loading(job, "cpu")
+    failure = caught.value.failure
+    assert failure.field == "network.start_from"
+    assert failure.message.startswith(f"{given}-adapter.safetensors: ")
+    assert "another model; choose one" in failure.message or "Choose an adapter" in failure.message
