@@ -180,11 +180,11 @@ class Studio:
         """Put the configs of a model where its weights would be, and say how a job names it."""
         name = MODELS[architecture]
         folder = self.home / "hub" / f"models--{name.replace('/', '--')}" / "snapshots" / "1"
-        shutil.copytree(ROOT / "resources" / "models" / architecture, folder)
+        shutil.copytree(ROOT / "resources" / "models" / architecture, folder, dirs_exist_ok=True)
         for part in ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"):
             (folder / part).mkdir(exist_ok=True)
         if architecture == "sd3":
-            (folder / "transformer").mkdir()
+            (folder / "transformer").mkdir(exist_ok=True)
             (folder / "transformer" / "config.json").write_text(json.dumps(SD35_MEDIUM))
         return name
 
@@ -208,31 +208,34 @@ class Studio:
         self.take("blocks")
 
     def map(self) -> None:
-        from app.widgets.notice import Notice
-
-        self._job()
+        self._begin("flux")
         document = self.window.document
-        self.window.choose_architecture("flux")
-        document.set("launch.offline", False)
-        document.set("model.path", "black-forest-labs/FLUX.1-dev")
         document.set("network.train_double_block_indices", "4-18")
         document.set("network.img_mlp_dim", 8)
         document.set("network.single_mod_dim", 0)
         self.window.form.focus_field("network.rank")
         self.room._show_page("plan")
         self.take("map")
-        for notice in self.window.work.findChildren(Notice):
-            notice.closed.emit()
 
     def panel(self, architecture: str) -> None:
-        """A job as it is begun: a preset, a base model, pictures; then its network's options."""
+        """The form at the model, then at all options of the network, with the plan beside it."""
         from PySide6.QtTest import QTest
 
-        preset = self.window.store.all(architecture)[1]
+        self._begin(architecture)
+        self.room._show_page("plan")
+        for name, group, shows_all in (("", "model", False), ("-network", "network", True)):
+            self.window.pane.set_shows_all(shows_all)
+            self.window.form.show_group(group)
+            QTest.qWait(300)
+            self.take(f"panel-{architecture}{name}")
+        self.window.pane.set_shows_all(False)
+
+    def _begin(self, architecture: str) -> None:
+        """A job as a person begins it: the second preset, a base model, a folder of pictures."""
         self._job()
         document, plans = self.window.document, self.window.plan_model
         folders = document.get("dataset.folders")[:1]
-        document.start_new(preset)
+        document.start_new(self.window.store.all(architecture)[1])
         document.set("dataset.folders", [dict(folders[0], repeats=10.0)])
         document.set("model.path", self._model(architecture))
         document.set("output.name", "zibble")
@@ -241,13 +244,6 @@ class Studio:
         ]
         self.until(lambda: len(plans.pictures or ()) == len(only), 30)
         self.window.form.finish_building()
-        self.room._show_page("plan")
-        for name, group, shows_all in (("", "model", False), ("-network", "network", True)):
-            self.window.pane.set_shows_all(shows_all)
-            self.window.form.show_group(group)
-            QTest.qWait(300)
-            self.take(f"panel-{architecture}{name}")
-        self.window.pane.set_shows_all(False)
 
     def preset(self) -> None:
         from app.dialogs import Question
