@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtCore import QEvent, QRectF, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.theme import SMALL, color
 from app.widgets.button import Button
@@ -21,7 +21,6 @@ class HelpStrip(QWidget):
         self._path = ""
         self._architecture = ""
         self._is_tall = False
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         column = QVBoxLayout(self)
         column.setContentsMargins(16, 10, 16, 8)
         column.setSpacing(4)
@@ -76,19 +75,25 @@ class HelpStrip(QWidget):
             if self._is_tall:
                 words = "\n".join((words, *facts_of(option, self._architecture)))
             self.words.setText(words)
-        self.updateGeometry()
+        self._fit()
 
-    def sizeHint(self) -> QSize:
-        """Two lines of words, or as many as are needed when tall."""
+    def _fit(self) -> None:
+        """Two lines of words high, or as many as are needed when tall.
+
+        A height that is set, not hinted: layouts keep a hint, and this one follows fonts and width.
+        """
         lines = 2
         if self._is_tall:
             lines = max(lines, self.words.lines_at(max(100, self.width() - 32)))
         around = self.title.sizeHint().height(), self.more.sizeHint().height()
-        return QSize(240, max(around) + 26 + lines * self.words.fontMetrics().lineSpacing())
+        self.setFixedHeight(max(around) + 26 + lines * self.words.fontMetrics().lineSpacing())
 
-    def minimumSizeHint(self) -> QSize:
-        """The same height, whatever the words: nothing moves by itself."""
-        return QSize(120, self.sizeHint().height())
+    def event(self, event: QEvent) -> bool:
+        """Follow the width, and fonts that only now are those of the theme."""
+        done = super().event(event)
+        if event.type() in (QEvent.Type.Resize, QEvent.Type.Show, QEvent.Type.LayoutRequest):
+            self._fit()
+        return done
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint ground and upper line."""

@@ -34,3 +34,13 @@ def test_a_short_help_is_shown_as_it_is(window: MainWindow) -> None:
     strip.show_field(path)
     QApplication.processEvents()
     assert " ".join(strip.words.shown_lines) == helps[path]
+
+
+def test_nothing_moves_when_a_field_is_explained(window: MainWindow) -> None:
+    strip = window.pane.help
+    height, top = strip.height(), strip.y()
+    assert top + height == window.pane.height()
+    window.form.focus_field("network.rank")
+    QApplication.processEvents()
+    assert strip.path == "network.rank"
+    assert (strip.height(), strip.y()) == (height, top)
