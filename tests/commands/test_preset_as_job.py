@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,28 +14,33 @@ from engine.schema.presets import read_preset
 from engine.schema.problem import JobError, Problem
 from engine.training.failures import failure_of
 from tests.tiny import make_pictures
-from tests.tiny_flux import files_beside, make_flux
+from tests.tiny_flux import make_flux
 
-PRESET = Path(__file__).parents[2] / "resources" / "presets" / "44-flux-small-memory.toml"
+ROOT = Path(__file__).parents[2]
+PRESET = ROOT / "resources" / "presets" / "44-flux-small-memory.toml"
+PAGE = ROOT / "docs" / "architectures" / "flux.md"
 
 
-def test_a_completed_preset_is_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = make_flux(tmp_path, "components")
-    pictures = tmp_path / "my cat"
-    pictures.mkdir()
-    make_pictures(pictures, 3, ((96, 96),))
+def test_the_way_that_the_page_of_flux_describes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its two blocks go where it says; only the paths are those of a tiny model."""
+    make_flux(tmp_path / "models", "components")
+    (tmp_path / "models" / "t5xxl.safetensors").rename(tmp_path / "models/t5xxl_fp16.safetensors")
+    (tmp_path / "pictures" / "my cat").mkdir(parents=True)
+    make_pictures(tmp_path / "pictures" / "my cat", 3, ((96, 96),))
+    files, rest = re.findall(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     job = tmp_path / "cat.toml"
-    job.write_text(PRESET.read_text("utf-8"), "utf-8")
+    text = PRESET.read_text("utf-8").replace("[model]\n", "[model]\n" + files) + "\n" + rest
+    for folder in ("models", "pictures"):
+        text = text.replace(f'"/{folder}/', f'"{(tmp_path / folder).as_posix()}/')
+    job.write_text(text, "utf-8")
     assert "preset" not in read_job(job)
-    files = {"path": str(model), **files_beside(model)}
-    sets = [f"model.{field}={file}" for field, file in files.items()]
-    folders = '[[dataset.folders]]\npath = "my cat"\nrepeats = 10\n'
-    job.write_text(job.read_text("utf-8") + folders, "utf-8")
-    arguments = [argument for value in sets for argument in ("--set", value)]
     # the tiny model has two blocks of each kind
-    assert main([str(job), "--json", *arguments, "--set", "training.blocks_to_swap=2"]) == 0
+    assert main([str(job), "--json", "--set", "training.blocks_to_swap=2"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert (plan["architecture"], plan["modules"]) == ("flux", 26)
+    assert plan["problems"] == []
     assert plan["pictures"]["total_steps"] == read_preset(PRESET).data["training"]["steps"]
     assert all(0 <= part["low"] <= part["high"] for part in plan["memory"]["parts"])
 
