@@ -25,6 +25,7 @@ from app.widgets.button import Button
 from app.widgets.choice import ChoiceBox
 from app.widgets.label import Label
 from app.widgets.text import TextEdit
+from app.words import counted
 
 _SHOWN = 200
 
@@ -108,7 +109,7 @@ class BulkDialog(QDialog):
     def refresh(self) -> None:
         """Show what the edit would change."""
         edit = self.edit()
-        self._title.setText(self.tr("Captions of %n pictures", "", len(self._pictures)))
+        self._title.setText(self.tr("Captions of {0}").format(self._counted(len(self._pictures))))
         self.find_text.setVisible(edit.kind in ("replace", "remove_tag"))
         self.new_text.setVisible(edit.kind in ("replace", "prefix", "suffix"))
         self._found = self._model.preview(edit, self._pictures)
@@ -121,11 +122,17 @@ class BulkDialog(QDialog):
                 item.setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
                 self._table.setItem(row, column, item)
         more = len(self._found) - len(rows)
-        words = self.tr("%n captions will change", "", len(self._found))
+        words = counted(
+            len(self._found), self.tr("caption will change"), self.tr("captions will change")
+        )
         self._words.setText(words + (self.tr("; %s more than shown") % more if more else ""))
         self.apply_button.setEnabled(bool(self._found))
 
+    def _counted(self, pictures: int) -> str:
+        return counted(pictures, self.tr("picture"), self.tr("pictures"))
+
     def _on_apply_clicked(self) -> None:
         texts = {path: after for path, (_, after) in self._found.items()}
-        self._model.set_captions(texts, self.tr("captions of %n pictures", "", len(texts)))
+        words = self.tr("captions of {0}").format(self._counted(len(texts)))
+        self._model.set_captions(texts, words)
         self.accept()

@@ -29,7 +29,8 @@ from app.widgets.caption_panel import CaptionPanel
 from app.widgets.label import Label
 from app.widgets.picture_grid import PictureGrid
 from app.widgets.text import TextEdit
-from engine.plan.buckets import fit, rules_of
+from app.words import counted
+from engine.plan.buckets import BucketRules, fit, rules_of
 from engine.plan.folders import Picture as Found
 from engine.schema.job import Job
 
@@ -53,6 +54,8 @@ class DatasetPage(QWidget):
     def __init__(self, document: Document, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._document = document
+        self._found: Sequence[Found] = ()
+        self._rules: tuple[BucketRules, ...] = ()  # of the buckets shown
         self.model = PictureModel(document.undo_stack, self)
         self.thumbnails = Thumbnails(places().state / "thumbnails", parent=self)
         self.grid = PictureGrid(self.model, self.thumbnails)
@@ -142,6 +145,8 @@ class DatasetPage(QWidget):
         self._filter.edited.connect(self.model.set_filter)
         self._edit.clicked.connect(self._on_edit_clicked)
         self._refresh.clicked.connect(self.rescan_asked)
+        self._document.changed.connect(self._on_job_changed)
+        self._document.replaced.connect(self._on_job_changed)
         self._tags.itemClicked.connect(self._on_tag_clicked)
         self.grid.selectionModel().selectionChanged.connect(self._on_selection_changed)
         self.model.modelReset.connect(lambda: self._on_selection_changed(None, None))
@@ -163,13 +168,24 @@ class DatasetPage(QWidget):
             chosen = {p.path for p in self.grid.selected()}
             self.model.set_pictures(pictures)
             self._select(chosen)
-        self._bars.show_buckets(buckets_of(found, job))
+        self._found = found
+        self._show_buckets()
         self._empty_words.setText(
             words or self.tr("Drop a folder of pictures on the window, or choose one.")
         )
         self._stack.setCurrentIndex(0 if pictures else 1)
         self._watch(found)
         self._show_counts()
+
+    def _show_buckets(self) -> None:
+        job = self._document.job
+        self._rules = rules_of(job.dataset)
+        self._bars.show_buckets(buckets_of(self._found, job))
+
+    def _on_job_changed(self, _paths: object = None) -> None:
+        """The same pictures fall into other buckets where resolution or rules are others."""
+        if rules_of(self._document.job.dataset) != self._rules:
+            self._show_buckets()
 
     def _select(self, paths: set[str]) -> None:
         model = self.grid.selectionModel()
@@ -192,7 +208,7 @@ class DatasetPage(QWidget):
 
     def _show_counts(self) -> None:
         shown, all_of_them = len(self.model.shown), len(self.model.pictures)
-        words = self.tr("%n pictures", "", all_of_them)
+        words = counted(all_of_them, self.tr("picture"), self.tr("pictures"))
         if shown != all_of_them:
             words = self.tr("%1 of %2").replace("%1", str(shown)).replace("%2", str(all_of_them))
         bad = sum(bool(p.problem) for p in self.model.pictures)

@@ -25,7 +25,7 @@ from app.widgets.card import Card
 from app.widgets.label import Label
 from app.widgets.memory_bar import MemoryBar
 from app.widgets.share_bars import Row, ShareBars
-from app.words import size_words
+from app.words import counted, size_words
 from engine.plan.memory import Memory
 from engine.plan.summary import Plan
 from engine.schema.architectures import ARCHITECTURES
@@ -158,7 +158,7 @@ class PlanPage(QWidget):
         if found is None or not found.total_steps:
             return self.tr("Choose a folder of pictures to see how many steps there will be.")
         training = self._document.job.training
-        words = self.tr("%n pictures", "", found.trained)
+        words = counted(found.trained, self.tr("picture"), self.tr("pictures"))
         if found.held_out:
             words += self.tr(" (%s held out)") % found.held_out
         words += self.tr(" make %s samples") % f"{found.samples_per_epoch:,}"

@@ -7,13 +7,14 @@ from typing import Any
 
 from PySide6.QtCore import QSize, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QMessageBox, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
 
 from app import theme
 from app.opening import open_folder
 from app.report import report_text
 from app.run_model import RunModel
 from app.runs import RunController
+from app.widgets.button import Button
 from app.widgets.failure_banner import FailureBanner
 from app.widgets.result_card import ResultCard
 from app.widgets.run_header import RunHeader
@@ -107,8 +108,12 @@ class RunPanel(QWidget):
         elif over:
             self.result.show_run(run)
         shown = self.failure if failed else self.result if over else self.header
+        focus = QApplication.focusWidget()
+        moves = focus is not None and self.isAncestorOf(focus) and not shown.isAncestorOf(focus)
         for widget in (self.header, self.result, self.failure):
             widget.setVisible(widget is shown)
+        if moves:
+            _focus_first_button(shown)
 
     def minimumSizeHint(self) -> QSize:
         """As high as what is shown needs."""
@@ -179,3 +184,11 @@ class RunPanel(QWidget):
     def _on_copy_report(self) -> None:
         if self._run is not None:
             QGuiApplication.clipboard().setText(report_text(self._run))
+
+
+def _focus_first_button(widget: QWidget) -> None:
+    """Keep the keys here: a hidden button's focus would go on to the form, into a text."""
+    for button in widget.findChildren(Button):
+        if button.isEnabled() and button.isVisibleTo(widget):
+            button.setFocus()
+            return

@@ -14,6 +14,11 @@ def size_words(size: float) -> str:
     return f"{size:.0f} bytes"
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """A count with its noun: "1 picture", "1,204 pictures"."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def duration_words(seconds: float) -> str:
     """A length of time: "45 s", "18 min", "2 h 05 min"."""
     seconds = max(0, round(seconds))

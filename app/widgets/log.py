@@ -18,6 +18,7 @@ from app import theme
 from app.icons import draw_icon
 from app.run_log import Kind, LogLine
 from app.run_model import LOG_LINES, RunModel
+from app.words import counted
 
 _TOKENS: dict[Kind, str] = {
     "plain": "text2", "event": "text", "warning": "warn", "error": "error",
@@ -168,7 +169,7 @@ class LogBar(QWidget):
         x += painter.fontMetrics().horizontalAdvance(self.tr("Log")) + 16
         if self._run is None or not self._run.log:
             return
-        count = self.tr("{0} lines").format(f"{self._run.log_count:,}")
+        count = counted(self._run.log_count, self.tr("line"), self.tr("lines"))
         painter.setFont(theme.font(theme.SMALL))
         painter.setPen(theme.color("text2"))
         painter.drawText(area, middle | Qt.AlignmentFlag.AlignRight, count)

@@ -72,7 +72,9 @@ class ResultCard(QWidget):
         done = state.status == "done"
         self._icon = "check" if done else "pause"
         words = {
-            "done": self.tr("{0} is done"), "stopped": self.tr("{0} was stopped and saved"),
+            "done": self.tr("{0} is done"),
+            "stopped": self.tr("{0} was stopped and saved") if state.files()
+            else self.tr("{0} was stopped"),
             "aborted": self.tr("{0} was aborted"),
         }.get(state.status, "{0}")  # fmt: skip
         parts = [words.format(run.name)]

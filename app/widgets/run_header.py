@@ -112,8 +112,11 @@ class RunHeader(QWidget):
             return self.tr("starting")
         words = phase.words or phase.name.replace("_", " ")
         words = words[:1].lower() + words[1:]
-        if phase.total:
-            words += f" {phase.done:,} " + self.tr("of") + f" {phase.total:,}"
+        if phase.total and phase.name not in (
+            "training",
+            "paused",
+        ):  # the figures tell the steps, sooner
+            words += " · " + self.tr("{0} of {1}").format(f"{phase.done:,}", f"{phase.total:,}")
         return words
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -135,7 +138,9 @@ def figure_pairs(run: RunModel) -> list[tuple[str, str]]:
     state = run.state
     tr = QApplication.translate
     total, hello, last = state.total_steps, state.hello, state.last_step
-    pairs = [(f"{state.step:,}", tr("RunHeader", "of {0} steps").format(f"{total:,}"))]
+    pairs = []
+    if total:  # known once the engine has said hello
+        pairs.append((f"{state.step:,}", tr("RunHeader", "of {0} steps").format(f"{total:,}")))
     if hello is not None and hello.total_epochs and state.epoch:
         words = tr("RunHeader", "of {0} epochs").format(hello.total_epochs)
         pairs.append((f"{state.epoch}", words))

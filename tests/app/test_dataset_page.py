@@ -165,3 +165,11 @@ def test_the_first_page_says_where_the_engine_stands(qtbot):
         page._demo.button.click()
     with qtbot.waitSignal(page.folder_asked):
         page._folder.button.click()
+
+
+def test_buckets_follow_the_resolution(page):
+    assert {(b.width, b.height) for b in page._bars._buckets} == {(512, 512), (640, 384)}
+    page._document.set("dataset.resolution", ["256"])
+    assert {(b.width, b.height) for b in page._bars._buckets} == {(256, 256)}
+    page._document.undo_stack.undo()
+    assert {(b.width, b.height) for b in page._bars._buckets} == {(512, 512), (640, 384)}

@@ -8,11 +8,13 @@ from PySide6.QtGui import QGuiApplication
 from app import theme
 from app.run_model import RunModel
 from app.training_views import TrainingViews
+from app.widgets.result_card import ResultCard
+from app.widgets.run_header import RunHeader, figure_pairs
 from engine.protocol import (
     Finished,
     Phase,
 )
-from tests.app.run_events import gallery_events, opened, write_run
+from tests.app.run_events import gallery_events, hello, model_of, opened, write_run
 from tests.app.run_support import controller
 
 
@@ -36,11 +38,13 @@ def test_the_header_tells_phase_figures_and_commands(qtbot, tmp_path):
     qtbot.waitUntil(lambda: header.pause.accessibleName() == "Pause", timeout=5000)
     header.save.click()
     qtbot.waitUntil(lambda: len(model.state.files()) == 1, timeout=5000)
+    header.stop.setFocus()
     with qtbot.waitSignal(runs.run_ended, timeout=10_000):
         header.stop.click()
         qtbot.waitUntil(lambda: "stopping" in header.phase.text() or not model.is_live)
     assert views.panel.result.isVisible()
     assert "was stopped and saved" in views.panel.result.title.text()
+    assert views.panel.result.resume.hasFocus()  # and no text of the form takes the next keys
 
 
 def test_a_failure_is_told_in_words_and_mended(qtbot, tmp_path):
@@ -138,3 +142,28 @@ def test_light_and_dark_at_run_time(qtbot, views, tmp_path):
     assert page.chart.grab().toImage().pixelColor(12, 12).name() == theme.DARK.raised.lower()
     theme.switch().apply("light")
     assert page.chart.grab().toImage().pixelColor(12, 12).name() == theme.LIGHT.raised.lower()
+
+
+def test_words_of_a_run_that_has_hardly_begun(tmp_path):
+    model = model_of([], tmp_path)
+    assert figure_pairs(model) == []  # not "0 of 0 steps"
+    model.state.apply(hello(tmp_path, 48))
+    assert figure_pairs(model)[0] == ("0", "of 48 steps")
+
+
+def test_the_phase_stands_apart_from_its_figures(qtbot, tmp_path):
+    phase = Phase(name="sampling", words="Drawing preview 1 of 1", done=2, total=25)
+    header = RunHeader()
+    qtbot.addWidget(header)
+    header.set_run(model_of([hello(tmp_path), phase], tmp_path))
+    header.refresh()
+    assert header.phase.text() == "drawing preview 1 of 1 · 2 of 25"
+
+
+def test_a_run_without_a_file_is_not_called_saved(qtbot, tmp_path):
+    card = ResultCard()
+    qtbot.addWidget(card)
+    end = Finished(reason="stopped", step=0, epoch=0, path="", best_path="", seconds=3)
+    card.show_run(model_of([hello(tmp_path), end], tmp_path))
+    assert "was stopped ·" in card.title.text()
+    assert card.files.text() == "No adapter file was saved."
