@@ -70,10 +70,10 @@ class Launch(Table):
     port: int | None = option(
         None,
         "Port",
-        "Where the processes meet.",
+        "Where the processes meet. Empty: a free one, or 29500 with several machines.",
         ge=1024,
         le=65535,
-        empty="a free one; 29500 with several machines",
+        empty="chosen by itself",
         section="Several cards",
         aliases=("main_process_port",),
     )

@@ -187,11 +187,12 @@ class Model(Table):
         None,
         "T5 caption length",
         "How many tokens of a caption T5 reads; longer ones are cut, shorter ones padded, and the "
-        "padding counts as text. Use the same number in your viewer.",
+        "padding counts as text. Use the same number in your viewer. Empty: 512 for FLUX.1-dev, 256 "
+        "for schnell and SD3, the caption length for Anima.",
         ge=8,
         le=4096,
         unit="tokens",
-        empty="the model's: FLUX.1-dev 512, schnell and SD3 256, Anima as Caption length",
+        empty="the model's own",
         aliases=("t5xxl_max_token_length", "t5_max_token_length"),
         applies_to=("flux", "sd3", "anima"),
     )
