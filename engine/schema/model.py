@@ -187,8 +187,8 @@ class Model(Table):
         None,
         "T5 caption length",
         "How many tokens of a caption T5 reads; longer ones are cut, shorter ones padded, and the "
-        "padding counts as text. Use the same number in your viewer. Empty: 512 for FLUX.1-dev, 256 "
-        "for schnell and SD3, the caption length for Anima.",
+        "padding counts as text. Use the same number in your viewer. Empty: 512 for FLUX.1-dev, "
+        "256 for schnell and SD3, the caption length for Anima.",
         ge=8,
         le=4096,
         unit="tokens",
