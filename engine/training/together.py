@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import torch
-
 from engine.protocol import Failure
 from engine.training.control import Control
 from engine.training.failures import RunError, StopRun
@@ -69,16 +67,20 @@ class Together:
         """What every rank has, in the order of ranks."""
         if self.world == 1:
             return [value]
+        from torch import distributed
+
         values: list[Any] = [None] * self.world
-        torch.distributed.all_gather_object(values, value)
+        distributed.all_gather_object(values, value)
         return values
 
     def of_leader(self, value: T) -> T:
         """What rank 0 has."""
         if self.world == 1:
             return value
+        from torch import distributed
+
         values = [value]
-        torch.distributed.broadcast_object_list(values, src=0)
+        distributed.broadcast_object_list(values, src=0)
         return values[0]
 
     def follow(self, control: Control) -> None:
