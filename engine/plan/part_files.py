@@ -47,6 +47,9 @@ SLOTS: dict[str, dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Architecture → field of `[model]` → the kinds of `engine.plan.part_names` that belong there."""
 
+_TEXT_INSIDE = ("text_encoders.", "cond_stage_model.", "conditioner.embedders.")
+"""What a whole checkpoint's text encoders begin with."""
+
 _CONFIG_KINDS = {
     "gemma2": ("gemma", "a Gemma text encoder"),
     "gemma3": ("gemma3", "a Gemma 3 text encoder"),
@@ -63,26 +66,38 @@ _CONFIG_KINDS = {
 
 @dataclass(frozen=True)
 class _Found:
-    """What a field's file or folder is: a known part, a picture model, or an adapter."""
+    """What a field's file or folder is: a picture model, perhaps with more inside, or a part.
+
+    Attributes:
+        kind: the part that it is; of a whole checkpoint its VAE.
+        architecture: that of its picture model, empty if it has none.
+        has_text: it has text encoders beside a picture model.
+        is_adapter: it holds an adapter.
+    """
 
     kind: PartKind | None = None
     architecture: str = ""
+    has_text: bool = False
     is_adapter: bool = False
 
     @property
     def words(self) -> str:
         """What a person calls it, with its article; empty if it is nothing known."""
-        if self.kind is not None:
-            return self.kind.words
         if self.architecture:
             return f"a picture model ({LABELS[self.architecture]})"
+        if self.kind is not None:
+            return self.kind.words
         return "an adapter (LoRA)" if self.is_adapter else ""
 
     def is_at_home(self, architecture: str, field: str, kinds: tuple[str, ...]) -> bool:
         """Whether it belongs into a field, as far as can be told."""
-        if field == "denoiser" and self.kind is None:
-            return self.architecture in ("", architecture) and not self.is_adapter
-        return not self.words or (self.kind is not None and self.kind.id in kinds)
+        if field == "denoiser" and self.architecture:
+            return self.architecture == architecture
+        if field != "vae" and self.has_text and self.architecture == architecture:
+            return True  # its loader looks for the encoder inside
+        if self.kind is not None and (field == "vae" or not self.architecture):
+            return self.kind.id in kinds
+        return not self.words
 
 
 def part_problems(model: Model, facts: ModelFacts | None = None) -> Iterator[Problem]:
@@ -160,9 +175,9 @@ def _in_file(path: Path, stamp: tuple[int, int]) -> _Found:  # the stamp is a pa
 
 
 def _of_shapes(shapes: Shapes) -> _Found:
-    """A checkpoint with a VAE inside counts as that: its VAE can be used."""
     verdict = verdict_of(shapes)
-    return _Found(part_kind(shapes), verdict.architecture or "", verdict.is_adapter)
+    has_text = any(name.startswith(_TEXT_INSIDE) for name in shapes)
+    return _Found(part_kind(shapes), verdict.architecture or "", has_text, verdict.is_adapter)
 
 
 def _in_folder(folder: Path, field: str) -> _Found:

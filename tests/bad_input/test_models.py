@@ -17,6 +17,7 @@ from engine.schema.architectures import ARCHITECTURES
 from engine.schema.job import Job
 from tests.bad_input.conftest import PARTS, Sets
 from tests.tiny import make_sd1
+from tests.tiny_flux import make_flux
 
 WRONG = ("clip", "t5", "byt5", "gemma", "qwen2.5", "qwen3", "vae_sd", "vae_flux", "vae_qwen",
          "vae_hunyuan", "picture", "adapter")  # fmt: skip
@@ -192,3 +193,14 @@ def test_options_are_held_to_the_model_at_hand(sets: Sets) -> None:
     assert told(job) == {"network.train_double_block_indices": words}
     nothing = sets.job("flux", network={"exclude_patterns": [".*"]})
     assert "train no layer at all" in told(nothing)["network"]
+
+
+def test_a_whole_checkpoint_serves_for_its_parts(sets: Sets, tmp_path: Path) -> None:
+    """Its VAE and its picture model can be taken; in a text encoder's field it is told."""
+    whole = str(make_flux(tmp_path, "single_file"))
+    for field in ("denoiser", "vae"):
+        assert told(sets.job("flux", model={field: whole})) == {}
+    found = told(sets.job("lumina2", model={"denoiser": whole}))
+    assert "is a picture model (FLUX.1), and Picture model is wanted" in found["model.denoiser"]
+    bare = told(sets.job("flux", model={"text_encoder": str(sets.base("flux"))}))
+    assert "is a picture model (FLUX.1), and CLIP-L is wanted" in bare["model.text_encoder"]
