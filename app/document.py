@@ -78,10 +78,11 @@ class Document(QObject):
         self.set_many([(path, value)], text or self._edit_text(path, value))
 
     def set_many(self, pairs: Sequence[tuple[str, Any]], text: str) -> None:
-        """Set several values as one step of undo."""
-        for path, value in pairs:
-            if path == "model.architecture":
-                self.set_architecture(value)
+        """Set several values as one step of undo, a change of the architecture included."""
+        architecture = dict(pairs).get("model.architecture", self.architecture)
+        if architecture in ARCHITECTURES and architecture != self.architecture:
+            self._push_architecture(plain_preset(architecture), pairs, text)
+            return
         pairs = [(p, copy.deepcopy(v)) for p, v in pairs if self.get(p) != v or not _known(p)]
         if pairs:
             former = [(path, copy.deepcopy(self.get(path))) for path, _ in pairs]
@@ -253,16 +254,21 @@ class Document(QObject):
         Not those for which the two have defaults of their own: 512 pixels or 12 steps were chosen
         for the former model.
         """
-        if architecture == self.architecture:
-            return
-        preset = preset or plain_preset(architecture)
-        data = base_data(preset)
+        if architecture != self.architecture:
+            text = self.tr("architecture %s") % ARCHITECTURES[architecture].label
+            self._push_architecture(preset or plain_preset(architecture), (), text)
+
+    def _push_architecture(
+        self, preset: Preset, pairs: Sequence[tuple[str, Any]], text: str
+    ) -> None:
+        data, architecture = base_data(preset), preset.architecture
         for path in _leaves():
             shared = defaults(self.architecture, path) == defaults(architecture, path)
             kept = (self.is_changed(path) and shared) or path in NOT_IN_PRESETS
             if kept and path != "model.architecture":
                 set_at(data, path, copy.deepcopy(self.get(path)))
-        text = self.tr("architecture %s") % ARCHITECTURES[architecture].label
+        for path, value in pairs:
+            set_at(data, path, copy.deepcopy(value))
         self.undo_stack.push(ReplaceEdit(self, Snapshot(preset, data), self.snapshot(), text))
 
     def replace(self, data: Mapping[str, Any], text: str, preset: Preset | None = None) -> None:

@@ -8,18 +8,23 @@ from typing import Any
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QTreeWidget
 
 from app.dialogs import Question
 from app.document import Document
 from app.editors import value_words
+from app.import_report import report_tree
 from app.pasted import Pasted, changes, read_settings
 from app.theme import SMALL
 from app.widgets.label import Label
 from app.widgets.message import Message
 from app.widgets.text import LongTextEdit
 from app.window import MainWindow
+from engine.interop.report import Imported
 from engine.schema.job_file import to_toml
 from engine.schema.options import option_at, set_at, steps_in
+
+_LISTED = 12  # changes that the question before pasting shows
 
 
 class FieldText(QObject):
@@ -90,7 +95,7 @@ class FieldText(QObject):
 
 def apply_pasted(document: Document, pasted: Pasted) -> None:
     """Take settings over as one step of undo, making the first folder where one is meant."""
-    pairs = changes(pasted, document.data)
+    pairs = list(pasted.taken)  # all: another architecture would reset what is as it was
     folder = {steps_in(p)[-1]: v for p, v in pairs if p.startswith("dataset.folders[0].")}
     pairs = [(p, v) for p, v in pairs if not p.startswith("dataset.folders[0].")]
     if folder:
@@ -117,6 +122,7 @@ class PasteQuestion(Question):
         self.column.insertWidget(2, self.editor)
         self.column.insertWidget(3, self.verdict)
         self.column.insertWidget(4, self.list)
+        self.tree: QTreeWidget | None = None  # of another trainer's settings
         self._pasted = Pasted((), ())
         self.apply_button = self.add_button(
             self.tr("Apply"), "primary", lambda: apply_pasted(self._document, self._pasted)
@@ -139,14 +145,29 @@ class PasteQuestion(Question):
                 len(self._pasted.taken), len(found), len(self._pasted.unknown),
             )  # fmt: skip
         self.verdict.label.setText(words)
+        self._show_report(self._pasted.report)
         lines = [
             f"{path}: {value_words(option_at(path), self._document.get(path))} → "
             f"{value_words(option_at(path), value)}"
-            for path, value in found[:12]
+            for path, value in found[:_LISTED]
         ]
-        lines += list(self._pasted.unknown[:12])
+        if len(found) > _LISTED:
+            lines.append(self.tr("and %d more") % (len(found) - _LISTED))
+        lines += list(self._pasted.unknown)
         self.list.setText("\n".join(lines))
         self.apply_button.setEnabled(bool(found))
+
+    def _show_report(self, report: Imported | None) -> None:
+        """Another trainer's settings are told one by one, with what became of each and why."""
+        if self.tree is not None:
+            self.column.removeWidget(self.tree)
+            self.tree.deleteLater()
+            self.tree = None
+        self.list.setVisible(report is None)
+        if report is not None:
+            self.tree = report_tree(report, self)
+            self.column.insertWidget(4, self.tree, 1)
+            self.resize(max(self.width(), 820), max(self.height(), 600))
 
 
 def _toml_value(value: Any) -> str:

@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Qt
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QWidget
 
 from app.dialogs import Question, choose_file
+from app.import_report import report_tree
 from app.menus import Entry
-from app.theme import color
 from app.widgets.label import Label
 from app.widgets.notice import Notice
 from app.window import MainWindow
 from app.worker import in_worker
 from engine.interop.importing import import_file
 from engine.interop.reading import ImportProblem
-from engine.interop.report import Imported, Line, Outcome, shown
+from engine.interop.report import Imported
 from engine.schema.problem import JobError
 
 FILES = "*.toml *.json *.yaml *.yml *.sh *.bat *.ps1 *.txt"
-_NOTEWORTHY: tuple[Outcome, ...] = ("refused", "no counterpart", "changed", "default", "taken")
 
 
 class ImportCommands(QObject):
@@ -89,7 +88,7 @@ class ImportQuestion(Question):
             parent, parent.tr("Import %s") % name, imported.summary(),
             [(parent.tr("Take over"), "primary", then)],
         )  # fmt: skip
-        self.tree = _tree(imported, self)
+        self.tree = report_tree(imported, self)
         self.column.insertWidget(2, self.tree, 1)
         notes = [*imported.notes]
         if imported.errors:
@@ -102,52 +101,3 @@ class ImportQuestion(Question):
             label.setWordWrap(True)
             self.column.insertWidget(3 + i, label)
         self.resize(820, 560)
-
-
-def _tree(imported: Imported, parent: QWidget) -> QTreeWidget:
-    """Outcomes as branches; what needs reading stands first and is open."""
-    tree = QTreeWidget(parent)
-    tree.setAccessibleName(parent.tr("What became of the settings"))
-    tree.setHeaderLabels([parent.tr("There"), parent.tr("Here"), parent.tr("Why")])
-    tree.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    tree.setUniformRowHeights(True)
-    heads = {
-        "refused": parent.tr("Refused"),
-        "no counterpart": parent.tr("Without a counterpart here"),
-        "changed": parent.tr("Changed"),
-        "default": parent.tr("Not given there, so the other trainer's default counts"),
-        "taken": parent.tr("Taken as they are"),
-    }
-    for outcome in _NOTEWORTHY:
-        lines = imported.of(outcome)
-        if not lines:
-            continue
-        branch = QTreeWidgetItem(tree, [f"{heads[outcome]} ({len(lines)})"])
-        branch.setFirstColumnSpanned(True)
-        for line in lines:
-            branch.addChild(_item(line))
-        branch.setExpanded(outcome != "taken")
-    unset = imported.of("unset")
-    if unset:
-        head = parent.tr("Left empty, at off or as it was there (%d)") % len(unset)
-        branch = QTreeWidgetItem(tree, [head])
-        branch.setFirstColumnSpanned(True)
-        for line in unset:
-            branch.addChild(QTreeWidgetItem([line.key, "", ""]))
-    header = tree.header()
-    header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-    width = header.fontMetrics().averageCharWidth()
-    tree.setColumnWidth(0, width * 42)
-    tree.setColumnWidth(1, width * 40)
-    return tree
-
-
-def _item(line: Line) -> QTreeWidgetItem:
-    there = line.key if line.outcome == "default" else f"{line.key} = {shown(line.value)}"
-    here = f"{line.path} = {shown(line.new)}" if line.path else "–"
-    item = QTreeWidgetItem([there, here, line.why])
-    for column in range(3):
-        item.setToolTip(column, item.text(column))
-    item.setForeground(2, color("text2"))
-    item.setTextAlignment(0, Qt.AlignmentFlag.AlignLeft)
-    return item

@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtGui import QGuiApplication
 
 from app.document import Document
-from app.field_text import FieldText, apply_pasted
+from app.field_text import FieldText, PasteQuestion, apply_pasted
 from app.pasted import read_settings
 from app.window import MainWindow
 
@@ -79,3 +79,40 @@ def test_copying_changes_gives_the_differing_fields_alone(window: MainWindow) ->
     text = QGuiApplication.clipboard().text()
     assert "rank = 48" in text
     assert "alpha" not in text
+
+
+FLUX = (
+    "accelerate launch flux_train_network.py --pretrained_model_name_or_path flux1-dev.safetensors "
+    "--network_module networks.lora_flux --network_dim 4 --network_alpha 4 "
+    "--gradient_checkpointing --made_up_option 3 --optimizer_type adamw8bit"
+)
+
+
+def test_a_command_of_another_architecture_is_one_step_and_whole(
+    window: MainWindow,
+) -> None:
+    document = window.document
+    document.set_many([("network.alpha", 4.0), ("training.gradient_checkpointing", True)], "mine")
+    former = document.snapshot()
+    apply_pasted(document, read_settings(FLUX, "sd1"))
+    assert document.architecture == "flux"
+    assert document.get("network.alpha") == 4.0  # as it was, yet not as FLUX's default is
+    assert document.get("training.gradient_checkpointing") is True
+    document.undo_stack.undo()
+    assert document.snapshot() == former
+    document.undo_stack.redo()
+    assert (document.architecture, document.get("network.rank")) == ("flux", 4)
+
+
+def test_the_report_of_a_pasted_command_is_shown_before_it_counts(window: MainWindow) -> None:
+    asked = PasteQuestion(window, FLUX)
+    assert asked.tree is not None
+    heads = [asked.tree.topLevelItem(i) for i in range(asked.tree.topLevelItemCount())]
+    texts = [head.text(0) for head in heads if head is not None]
+    assert texts[0].startswith("Without a counterpart")
+    assert asked.list.isHidden()
+    asked.editor.set_value("network.rank = 9")
+    asked.refresh()
+    assert asked.tree is None
+    assert "network.rank" in asked.list.text()
+    asked.reject()
