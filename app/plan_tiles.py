@@ -60,7 +60,7 @@ def size_words(size: float) -> str:
         return f"{size / 1e9:.1f} GB"
     if size >= 1e6:
         return f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
-    return f"{max(1, round(size / 1e3)) if size else 0} KB"
+    return f"{max(1, round(size / 1e3)) if size else 0} kB"
 
 
 def _count(number: int) -> str:
