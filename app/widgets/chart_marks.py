@@ -47,6 +47,8 @@ class ChartMarks(QObject):
             item.setZValue(z)
             plot.addItem(item, ignoreBounds=True)
         plot.addItem(self.future, ignoreBounds=True)
+        for item in (self.fail_line, self.fail_words):  # nothing is drawn before there is a run
+            item.hide()
 
     def draw(self, data: ChartData, log: bool, validation: bool, smoothed: bool) -> None:
         """Draw all for the view as it is now."""

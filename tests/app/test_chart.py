@@ -235,3 +235,12 @@ def test_no_more_than_four_runs_lie_over_the_chart(qtbot, tmp_path):
     qtbot.waitUntil(lambda: len(chart.plots.overlays._shown) == 4, timeout=5000)
     assert list(chart.plots.overlays.names.values()) == ["otter"] * 4
     assert {o.look for o in chart.plots.overlays._shown.values()} == {0, 1, 2, 3}
+
+
+def test_a_chart_without_a_run_tells_no_failure(qtbot):
+    chart = LossChart()
+    qtbot.addWidget(chart)
+    chart.show()
+    marks = chart.plots._marks
+    assert not marks.fail_line.isVisible()
+    assert not marks.fail_words.isVisible()
