@@ -20,7 +20,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,6 +104,7 @@ class Studio:
         from app.training_room import TrainingRoom
 
         self.home, self.out = home, out
+        self.folders: dict[str, Path] = {}
         out.mkdir(parents=True, exist_ok=True)
         self.states: dict[str, Callable[[], None]] = {
             "first-run": self.first_run,
@@ -163,13 +166,24 @@ class Studio:
             picture.save(str(path))
             print(path)
 
+    def _folder(self, name: str) -> Path:
+        """A folder of this process alone, with a short path for the pictures."""
+        for number in count(1):
+            if name in self.folders:
+                break
+            folder = Path(tempfile.gettempdir()) / (name if number == 1 else f"{name}{number}")
+            with suppress(FileExistsError):
+                folder.mkdir()
+                self.folders[name] = folder
+        return self.folders[name]
+
     def _job(self) -> None:
         """The demo's pictures in a job of one's own."""
         from engine.schema.job_file import read_toml
 
-        shown = Path(tempfile.gettempdir()) / "zibble"  # a short path for the pictures
-        if not shown.exists():
-            shutil.copytree(ROOT / "resources" / "demo", shown)
+        shown = self._folder("zibble")
+        if not (shown / "job.toml").exists():
+            shutil.copytree(ROOT / "resources" / "demo", shown, dirs_exist_ok=True)
         data = read_toml(shown / "job.toml")
         data["output"]["directory"] = str(self.home / "runs")
         self.window.document.replace(data, "demo")
@@ -265,8 +279,7 @@ class Studio:
         """A LoRA file in a folder with a short name."""
         from docs.sample_adapter import write_sample
 
-        path = Path(tempfile.gettempdir()) / "loras" / "clay_cat.safetensors"
-        path.parent.mkdir(exist_ok=True)
+        path = self._folder("loras") / "clay_cat.safetensors"
         return path if path.exists() else write_sample(path)
 
     def inspect(self) -> None:
@@ -360,8 +373,8 @@ class Studio:
             self.until(lambda: self.runs.running is None, 60)
         self.window.document.undo_stack.clear()
         self.window.close()
-        for name in ("zibble", "loras"):
-            shutil.rmtree(Path(tempfile.gettempdir()) / name, ignore_errors=True)
+        for folder in self.folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
