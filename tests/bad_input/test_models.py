@@ -10,7 +10,9 @@ import torch
 
 from engine.architectures import load
 from engine.architectures.architecture import Loading, ModelProblem
-from engine.plan.before_loading import problems_before_loading
+from engine.architectures.frozen import blocks_of
+from engine.plan.before_loading import problems_before_loading, sites_at_hand
+from engine.plan.block_lists import swappable
 from engine.plan.detect import look_at
 from engine.plan.model_names import LABELS
 from engine.schema.architectures import ARCHITECTURES
@@ -204,3 +206,13 @@ def test_a_whole_checkpoint_serves_for_its_parts(sets: Sets, tmp_path: Path) -> 
     assert "is a picture model (FLUX.1), and Picture model is wanted" in found["model.denoiser"]
     bare = told(sets.job("flux", model={"text_encoder": str(sets.base("flux"))}))
     assert "is a picture model (FLUX.1), and CLIP-L is wanted" in bare["model.text_encoder"]
+
+
+@pytest.mark.parametrize("architecture", ["flux", "sd3", "lumina2", "hunyuan_image", "anima"])
+def test_blocks_are_counted_from_headers_as_in_the_model(sets: Sets, architecture: str) -> None:
+    job = sets.job(architecture)
+    sites = sites_at_hand(job, look_at(job.model.path))
+    assert sites is not None
+    cpu = torch.device("cpu")
+    model = load(Loading(architecture, job.model, cpu, torch.float32))
+    assert swappable(sites) == len(blocks_of(model.components["denoiser"]))
