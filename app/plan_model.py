@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -121,53 +121,33 @@ class PlanModel(QObject):
     def _look_at_model(self) -> None:
         job = self._document.job
         model = job.model
-        key = json.dumps(
-            [model.path, model.architecture, model.text_conditioner, job.launch.offline]
-        )
+        named = [job.model.model_dump(), job.network.model_dump()]
+        key = json.dumps([*named, job.training.blocks_to_swap, job.launch.offline], default=str)
         if key == self._model_key:
             return
         self._model_key = key
         path = job.model.path.strip()
         if not path:
-            self._take_facts(None, key)
+            self._take_facts(None, [], key)
             return
+        from engine.plan.before_loading import problems_before_loading
         from engine.plan.detect import look_at
         from engine.plan.weights import numbers_in
 
-        def look() -> ModelFacts:
+        def look() -> tuple[ModelFacts, list[Problem]]:
             facts = look_at(path)
             numbers_in(model, facts.path)  # headers of gigabytes, remembered for the plan
-            return facts
+            return facts, list(problems_before_loading(job, facts))
 
-        in_worker(self, look, lambda facts: self._take_facts(facts, key))
+        in_worker(self, look, lambda seen: self._take_facts(*seen, key))
 
-    def _take_facts(self, facts: ModelFacts | None, key: str) -> None:
+    def _take_facts(self, facts: ModelFacts | None, problems: list[Problem], key: str) -> None:
         if key != self._model_key:
             return  # an older look
         self.facts = facts
-        self._document.set_outside_problems("model", self._model_problems(facts))
+        self._document.set_outside_problems("model", problems)
         self.facts_changed.emit()
         self.compute()
-
-    def _model_problems(self, facts: ModelFacts | None) -> list[Problem]:
-        if facts is None:
-            return []
-        from engine.plan.detect import is_hub_id, mismatch, refusal_of
-        from engine.schema.architectures import ARCHITECTURES
-
-        job = self._document.job
-        if refusal := refusal_of(facts, job.model):
-            waits = is_hub_id(job.model.path) and facts.path is None and not job.launch.offline
-            return [] if waits else [Problem("model.path", refusal)]
-        words = mismatch(facts, job.model.architecture)
-        if not words:
-            return []
-        fix: tuple[tuple[str, Any], ...] = ()
-        label = ""
-        if facts.architecture in ARCHITECTURES:
-            fix = (("model.architecture", facts.architecture),)
-            label = self.tr("Switch to %s") % ARCHITECTURES[facts.architecture].label
-        return [Problem("model.path", words, fix=fix, fix_label=label)]
 
     # -- the pictures ----------------------------------------------------------------------
 

@@ -104,3 +104,29 @@ def test_pictures_of_former_folders_do_not_enter_the_plan(page, qtbot, tmp_path)
     assert plans.plan.pictures is None
     qtbot.waitUntil(lambda: plans.plan is not None and plans.plan.pictures is not None)
     assert plans.plan.to_json()["pictures"]["found"] == 4
+
+
+def test_a_wrong_part_is_told_at_its_field_as_it_is_chosen(qtbot, tmp_path):
+    from tests.tiny_flux import make_flux
+
+    path = make_flux(tmp_path / "flux", "components")
+    parts = path.parent
+    document = Document()
+    document.set_architecture("flux")
+    plans = PlanModel(document)
+    plans.start()
+    values = [
+        ("model.path", str(path)),
+        ("model.vae", str(parts / "ae.safetensors")),
+        ("model.text_encoder", str(parts / "t5xxl.safetensors")),
+        ("model.text_encoder_2", str(parts / "t5xxl.safetensors")),
+    ]
+    document.set_many(values, "test")
+
+    def told():
+        return {p.path: p.message for p in document.problems if p.path.startswith("model.")}
+
+    qtbot.waitUntil(lambda: "model.text_encoder" in told(), timeout=10000)
+    assert "T5" in told()["model.text_encoder"]
+    document.set("model.text_encoder", str(parts / "clip_l.safetensors"))
+    qtbot.waitUntil(lambda: "model.text_encoder" not in told(), timeout=10000)
