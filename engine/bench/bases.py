@@ -1,7 +1,8 @@
 """Denoisers to measure adapters on, with random weights, and what they are fed.
 
-SD 1.5 is of real size; the others have their real blocks at four times the width of the tests' tiny
-sets, so that a CPU can do a step while the shapes still mean something.
+SD 1.5 is of real size. The others have few of their real blocks at a quarter of the width, on a
+quarter of the tokens: how many tokens there are to a width decides what an adapter costs beside its
+host, and a CPU can still do a step.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-SIDE = 32  # of the latents, 16 for HunyuanImage, whose pictures are packed more
 TEXT_TOKENS = 77
 TEXT = 128
 
@@ -24,6 +24,22 @@ class Base:
 
     denoiser: nn.Module
     inputs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """The size of a narrow model: the side of its latents, and its heads of 64 or 96 numbers."""
+
+    side: int
+    heads: int
+
+    @property
+    def width(self) -> int:
+        """Of the models with heads of 64."""
+        return 64 * self.heads
+
+
+FULL, TOY = Narrow(64, 12), Narrow(32, 4)
 
 
 def sd1(quick: bool) -> Base:
@@ -45,38 +61,39 @@ def sd1(quick: bool) -> Base:
     )
 
 
-def sdxl() -> Base:
+def sdxl(size: Narrow) -> Base:
     """SDXL's U-Net, its depths kept."""
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
+    width = size.width
     unet = UNet2DConditionModel(
-        sample_size=SIDE,
-        block_out_channels=(128, 256, 256),
+        sample_size=size.side,
+        block_out_channels=(width // 2, width // 2, width),
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         transformer_layers_per_block=(1, 2, 10),  # pyright: ignore[reportArgumentType]
         cross_attention_dim=TEXT,
-        attention_head_dim=(2, 4, 4),  # pyright: ignore[reportArgumentType]
+        attention_head_dim=(2, size.heads // 2, size.heads),  # pyright: ignore[reportArgumentType]
         use_linear_projection=True,
     )
     return _frozen(
         unet,
-        sample=torch.randn(1, 4, SIDE, SIDE),
+        sample=torch.randn(1, 4, size.side, size.side),
         timestep=torch.tensor([500]),
         encoder_hidden_states=torch.randn(1, TEXT_TOKENS, TEXT),
     )
 
 
-def flux() -> Base:
+def flux(size: Narrow) -> Base:
     """A double and a single block of FLUX.1."""
     from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 
     model = FluxTransformer2DModel(
-        num_layers=1, num_single_layers=2, attention_head_dim=64, num_attention_heads=4,
+        num_layers=1, num_single_layers=2, attention_head_dim=64, num_attention_heads=size.heads,
         joint_attention_dim=TEXT, pooled_projection_dim=TEXT, guidance_embeds=True,
         axes_dims_rope=(8, 28, 28),
     )  # fmt: skip
-    tokens = (SIDE // 2) ** 2
+    tokens = (size.side // 2) ** 2
     return _frozen(
         model,
         hidden_states=torch.randn(1, tokens, 64),
@@ -89,56 +106,56 @@ def flux() -> Base:
     )
 
 
-def sd3() -> Base:
+def sd3(size: Narrow) -> Base:
     """Three blocks of SD3; the last has no text output."""
     from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 
     model = SD3Transformer2DModel(
-        sample_size=SIDE, num_layers=3, attention_head_dim=64, num_attention_heads=4,
-        joint_attention_dim=TEXT, caption_projection_dim=256, pooled_projection_dim=TEXT,
-        pos_embed_max_size=SIDE,
+        sample_size=size.side, num_layers=3, attention_head_dim=64, num_attention_heads=size.heads,
+        joint_attention_dim=TEXT, caption_projection_dim=size.width, pooled_projection_dim=TEXT,
+        pos_embed_max_size=size.side,
     )  # fmt: skip
     return _frozen(
         model,
-        hidden_states=torch.randn(1, 16, SIDE, SIDE),
+        hidden_states=torch.randn(1, 16, size.side, size.side),
         encoder_hidden_states=torch.randn(1, TEXT_TOKENS, TEXT),
         pooled_projections=torch.randn(1, TEXT),
         timestep=torch.tensor([500.0]),
     )
 
 
-def lumina2() -> Base:
+def lumina2(size: Narrow) -> Base:
     """Two blocks of Lumina-Image 2 and its refiners."""
     from diffusers.models.transformers.transformer_lumina2 import Lumina2Transformer2DModel
 
     model = Lumina2Transformer2DModel(
-        hidden_size=384, num_layers=2, num_refiner_layers=1, num_attention_heads=4,
-        num_kv_heads=2, cap_feat_dim=TEXT,
+        hidden_size=96 * size.heads, num_layers=2, num_refiner_layers=1, num_attention_heads=size.heads,
+        num_kv_heads=size.heads // 2, cap_feat_dim=TEXT,
     )  # fmt: skip
     return _frozen(
         model,
-        hidden_states=torch.randn(1, 16, SIDE, SIDE),
+        hidden_states=torch.randn(1, 16, size.side, size.side),
         timestep=torch.tensor([0.5]),
         encoder_hidden_states=torch.randn(1, TEXT_TOKENS, TEXT),
         encoder_attention_mask=torch.ones(1, TEXT_TOKENS, dtype=torch.int32),
     )
 
 
-def hunyuan_image() -> Base:
+def hunyuan_image(size: Narrow) -> Base:
     """A double and two single blocks of HunyuanImage."""
     from diffusers.models.transformers.transformer_hunyuanimage import (
         HunyuanImageTransformer2DModel,
     )
 
     model = HunyuanImageTransformer2DModel(
-        in_channels=64, out_channels=64, num_attention_heads=4, attention_head_dim=64,
+        in_channels=64, out_channels=64, num_attention_heads=size.heads, attention_head_dim=64,
         num_layers=1, num_single_layers=2, num_refiner_layers=1, text_embed_dim=TEXT,
         text_embed_2_dim=TEXT, rope_axes_dim=(32, 32),
     )  # fmt: skip
     mask = torch.ones(1, TEXT_TOKENS, dtype=torch.int64)
     return _frozen(
         model,
-        hidden_states=torch.randn(1, 64, SIDE // 2, SIDE // 2),
+        hidden_states=torch.randn(1, 64, size.side // 2, size.side // 2),
         timestep=torch.tensor([500.0]),
         encoder_hidden_states=torch.randn(1, TEXT_TOKENS, TEXT),
         encoder_attention_mask=mask,
@@ -147,7 +164,7 @@ def hunyuan_image() -> Base:
     )
 
 
-def anima() -> Base:
+def anima(size: Narrow) -> Base:
     """Two blocks of Anima's Cosmos transformer."""
     from diffusers.models.transformers.transformer_cosmos import CosmosTransformer3DModel
 
@@ -155,21 +172,21 @@ def anima() -> Base:
 
     provide_resize()
     model = CosmosTransformer3DModel(
-        in_channels=16, out_channels=16, num_attention_heads=4, attention_head_dim=64,
+        in_channels=16, out_channels=16, num_attention_heads=size.heads, attention_head_dim=64,
         num_layers=2, mlp_ratio=4.0, text_embed_dim=TEXT, adaln_lora_dim=32,
         max_size=(128, 240, 240), patch_size=(1, 2, 2), rope_scale=(1.0, 4.0, 4.0),
         concat_padding_mask=True, extra_pos_embed_type=None,
     )  # fmt: skip
     return _frozen(
         model,
-        hidden_states=torch.randn(1, 16, 1, SIDE, SIDE),
+        hidden_states=torch.randn(1, 16, 1, size.side, size.side),
         timestep=torch.tensor([0.5]),
         encoder_hidden_states=torch.randn(1, TEXT_TOKENS, TEXT),
-        padding_mask=torch.zeros(1, 1, SIDE, SIDE),
+        padding_mask=torch.zeros(1, 1, size.side, size.side),
     )
 
 
-NARROW: dict[str, Callable[[], Base]] = {
+NARROW: dict[str, Callable[[Narrow], Base]] = {
     "sdxl": sdxl,
     "flux": flux,
     "sd3": sd3,
@@ -177,7 +194,7 @@ NARROW: dict[str, Callable[[], Base]] = {
     "hunyuan_image": hunyuan_image,
     "anima": anima,
 }
-"""Architecture → its denoiser at toy width ×4."""
+"""Architecture → its narrow denoiser."""
 
 
 def _frozen(denoiser: nn.Module, **inputs: Any) -> Base:

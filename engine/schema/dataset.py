@@ -87,7 +87,7 @@ class Dataset(Table):
     )
     bucket_step: int = option(
         64,
-        "Sides are multiples of",
+        "Step of the sides",
         "Finer steps crop less and make more buckets.",
         ge=8,
         le=512,
