@@ -51,10 +51,10 @@ class Question(QDialog):
         self.column.addLayout(self._row)
 
     def add_button(self, text: str, role: Role, act: Callable[[], object]) -> Button:
-        """Add a button that closes the dialog and acts."""
+        """Add a button that closes the dialog and acts; it stands before Cancel."""
         button = Button(text, role, parent=self)
         button.clicked.connect(lambda: self._finish(act))
-        self._row.addWidget(button)
+        self._row.insertWidget(1 + len(self.buttons), button)
         self.buttons.append(button)
         return button
 

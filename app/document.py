@@ -12,6 +12,8 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QUndoStack
 
 from app.edits import ReplaceEdit, SetEdit, Snapshot
+from app.in_force import in_force, item_of
+from app.model_parts import ModelParts
 from engine.schema.architectures import ARCHITECTURES
 from engine.schema.check import NONE_WORDS, Checked, canonical, check
 from engine.schema.job import Job
@@ -58,6 +60,7 @@ class Document(QObject):
         self._base = base_data(self.preset)
         self._checked: Checked | None = None
         self._changed: tuple[str, ...] | None = None
+        self._parts = ModelParts()
         self._outside: dict[str, tuple[Problem, ...]] = {}
         self._saved: dict[str, Any] | None = None
         self._announce = QTimer(self, interval=0, singleShot=True)
@@ -159,7 +162,7 @@ class Document(QObject):
     def is_in_force(self, path: str) -> bool:
         """Whether a field applies to the architecture and its conditions hold."""
         entry = option_at(path)
-        return entry.applies(self.architecture) and entry.shown(self.data, _item(path))
+        return entry.applies(self.architecture) and entry.shown(self.data, item_of(path))
 
     def not_applying(self) -> list[Option]:
         """Options with a value of one's own that the architecture does not have."""
@@ -182,7 +185,7 @@ class Document(QObject):
 
     def written(self) -> dict[str, Any]:
         """The job as it is saved and trained: only fields that apply and whose conditions hold."""
-        return _in_force(self.data, "", "", self.data, self.architecture)
+        return in_force(self.data, "", "", self.data, self.architecture)
 
     @property
     def checked(self) -> Checked:
@@ -267,6 +270,8 @@ class Document(QObject):
             kept = (self.is_changed(path) and shared) or path in NOT_IN_PRESETS
             if kept and path != "model.architecture":
                 set_at(data, path, copy.deepcopy(self.get(path)))
+        for path, value in self._parts.at_switch(self.architecture, architecture, self.get):
+            set_at(data, path, value)
         for path, value in pairs:
             set_at(data, path, copy.deepcopy(value))
         self.undo_stack.push(ReplaceEdit(self, Snapshot(preset, data), self.snapshot(), text))
@@ -292,6 +297,7 @@ class Document(QObject):
                 if entry.optional and entry.kind != "text" and value in NONE_WORDS:
                     value = None
                 set_at(whole, path, value)
+        self._parts.forget()
         self.undo_stack.push(ReplaceEdit(self, Snapshot(preset, whole), self.snapshot(), text))
 
     def start_new(self, preset: Preset) -> None:
@@ -366,11 +372,6 @@ def _general(path: str) -> str:
     return option_at(path).path
 
 
-def _item(path: str) -> str:
-    """The concrete item a path lies in: "dataset.folders[0].path" → "dataset.folders[0]"."""
-    return path[: path.rindex("]") + 1] if "]" in path else ""
-
-
 def _is_given(tree: Mapping[str, Any], path: str) -> bool:
     here: Any = tree
     for part in path.split("."):
@@ -378,24 +379,3 @@ def _is_given(tree: Mapping[str, Any], path: str) -> bool:
             return False
         here = here[part]
     return True
-
-
-def _in_force(
-    data: Mapping[str, Any], general: str, here: str, whole: Mapping[str, Any], architecture: str
-) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for key, value in data.items():
-        entry = options()[f"{general}.{key}" if general else key]
-        path = f"{here}.{key}" if here else key
-        if not entry.applies(architecture) or not entry.shown(whole, _item(path)):
-            continue
-        if entry.kind == "table":
-            kept[key] = _in_force(value, entry.path, path, whole, architecture)
-        elif entry.kind == "tables":
-            kept[key] = [
-                _in_force(item, f"{entry.path}[]", f"{path}[{i}]", whole, architecture)
-                for i, item in enumerate(value)
-            ]
-        else:
-            kept[key] = copy.deepcopy(value)
-    return kept

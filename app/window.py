@@ -73,6 +73,7 @@ class MainWindow(QMainWindow):
         self._engine_ready, self._engine_words, self._engine_note = True, "", ""
         self._busy, self._waiting = False, 0
         self._presets_shown = ""
+        self._kept_notice: Notice | None = None
         self.machine: Machine | None = None
         self.setMinimumSize(*LEAST)
         self.resize(*USUAL)
@@ -157,6 +158,8 @@ class MainWindow(QMainWindow):
         self._refresh_standing()
 
     def _on_replaced(self) -> None:
+        if self._kept_notice is not None:  # it told of another architecture or job
+            self._kept_notice.closed.emit()
         self._presets_shown = ""
         self.refresh()
 
@@ -300,14 +303,19 @@ class MainWindow(QMainWindow):
 
     def choose_architecture(self, architecture: str) -> None:
         """Change the architecture; a preset of the same name is taken where there is one."""
-        name = self.document.preset.name
+        name, former = self.document.preset.name, self.document.architecture
         preset = self.store.named(architecture, name) or self.store.default(architecture)
         self.document.set_architecture(architecture, preset)
         left = self.document.not_applying()
         if left:
-            labels = ", ".join(o.hints.label for o in left)
+            labels = ", ".join(o.label(former) for o in left)
             words = self.tr("Kept for switching back, without effect here: %s.") % labels
-            self.work.add_notice(Notice(words, "info", parent=self.work))
+            self._kept_notice = Notice(words, "info", parent=self.work)
+            self._kept_notice.closed.connect(self._forget_kept)
+            self.work.add_notice(self._kept_notice)
+
+    def _forget_kept(self) -> None:
+        self._kept_notice = None
 
     # -- layout ----------------------------------------------------------------------------
 

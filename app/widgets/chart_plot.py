@@ -146,6 +146,7 @@ class LossPlots(pg.GraphicsLayoutWidget):
         self._rest_timer.stop()
         data = self._data
         if data is None:
+            self._show_strips(False, False)
             return
         (low, high), _ = self.loss_plot.getViewBox().viewRange()
         self._draw_validation(data)

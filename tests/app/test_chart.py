@@ -244,3 +244,5 @@ def test_a_chart_without_a_run_tells_no_failure(qtbot):
     marks = chart.plots._marks
     assert not marks.fail_line.isVisible()
     assert not marks.fail_words.isVisible()
+    assert chart.plots.rate_plot not in chart.plots.ci.items
+    assert chart.plots.norm_plot not in chart.plots.ci.items

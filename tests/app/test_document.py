@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app.document import Document
+from app.document import Document, plain_preset
 from app.preset_store import PresetStore
 from app.session import Session
 from engine.schema.check import check
@@ -207,3 +207,18 @@ def test_built_in_presets_lack_only_model_and_pictures(architecture: str, home: 
         assert wrong == {"model.path", "dataset.folders"}, preset.name
         assert preset.description
         assert preset.memory
+
+
+def test_a_part_of_the_model_stays_with_its_name() -> None:
+    document = Document(plain_preset("flux"))
+    document.set("model.text_encoder", "clip_l.safetensors")
+    document.set("model.text_encoder_2", "t5xxl.safetensors")
+    document.set_architecture("sd3")
+    assert document.get("model.text_encoder") == "clip_l.safetensors"  # CLIP-L in both
+    assert not document.get("model.text_encoder_2")  # OpenCLIP-G is no T5
+    document.set_architecture("sd1")
+    document.set_architecture("anima")
+    assert not document.get("model.text_encoder")  # Qwen3 is no CLIP-L
+    document.set_architecture("flux")
+    assert document.get("model.text_encoder") == "clip_l.safetensors"
+    assert document.get("model.text_encoder_2") == "t5xxl.safetensors"

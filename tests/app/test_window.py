@@ -22,6 +22,7 @@ from app.file_commands import FileCommands
 from app.icons import icon_names, pixmap
 from app.single_instance import SingleInstance
 from app.theme import DARK, LIGHT, Tokens, switch
+from app.widgets.notice import Notice
 from app.window import MainWindow
 from engine.plan.summary import summarize
 from tests.tiny_pictures import write_picture
@@ -260,3 +261,18 @@ def test_the_menus_shortcuts_are_unique(window: MainWindow) -> None:
     keys = [k.toString() for a in menus.actions.values() for k in a.shortcuts()]
     assert len(keys) == len(set(keys)), json.dumps(sorted(keys))
     assert {"Ctrl+F", "Ctrl+Return", "F1", "Alt+Down", "Ctrl+Z"} <= set(keys)
+
+
+def test_what_is_kept_for_switching_back_is_told_once(window: MainWindow) -> None:
+    window.choose_architecture("flux")
+    window.document.set("model.text_encoder", "clip_l.safetensors")
+
+    def told() -> list[str]:
+        notices = [n for n in window.work.findChildren(Notice) if not n.isHidden()]
+        return [n.label.text() for n in notices if n.label.text().startswith("Kept")]
+
+    window.choose_architecture("sd1")
+    window.choose_architecture("sd2")
+    assert told() == ["Kept for switching back, without effect here: Text encoder."]
+    window.choose_architecture("flux")
+    assert told() == []
