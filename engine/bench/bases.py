@@ -28,14 +28,14 @@ class Base:
 
 @dataclass(frozen=True)
 class Narrow:
-    """The size of a narrow model: the side of its latents, and its heads of 64 or 96 numbers."""
+    """The size of a narrow model: the side of its latents, and its heads of 64 numbers."""
 
     side: int
     heads: int
 
     @property
     def width(self) -> int:
-        """Of the models with heads of 64."""
+        """Numbers in each token."""
         return 64 * self.heads
 
 
@@ -65,9 +65,9 @@ def sdxl(size: Narrow) -> Base:
     """SDXL's U-Net, its depths kept."""
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-    width = size.width
+    width, side = size.width, size.side // 2  # it has many more blocks than the others
     unet = UNet2DConditionModel(
-        sample_size=size.side,
+        sample_size=side,
         block_out_channels=(width // 2, width // 2, width),
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -78,7 +78,7 @@ def sdxl(size: Narrow) -> Base:
     )
     return _frozen(
         unet,
-        sample=torch.randn(1, 4, size.side, size.side),
+        sample=torch.randn(1, 4, side, side),
         timestep=torch.tensor([500]),
         encoder_hidden_states=torch.randn(1, TEXT_TOKENS, TEXT),
     )
@@ -128,9 +128,10 @@ def lumina2(size: Narrow) -> Base:
     """Two blocks of Lumina-Image 2 and its refiners."""
     from diffusers.models.transformers.transformer_lumina2 import Lumina2Transformer2DModel
 
+    heads = size.heads * 2 // 3  # of 96 numbers
     model = Lumina2Transformer2DModel(
-        hidden_size=96 * size.heads, num_layers=2, num_refiner_layers=1, num_attention_heads=size.heads,
-        num_kv_heads=size.heads // 2, cap_feat_dim=TEXT,
+        hidden_size=96 * heads, num_layers=2, num_refiner_layers=1, num_attention_heads=heads,
+        num_kv_heads=heads // 2, cap_feat_dim=TEXT,
     )  # fmt: skip
     return _frozen(
         model,
