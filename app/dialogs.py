@@ -48,6 +48,8 @@ class Question(QDialog):
         cancel = Button(self.tr("Cancel"), "ghost", parent=self)
         cancel.clicked.connect(self.reject)
         self._row.addWidget(cancel)
+        if acts and all(role == "danger" for _, role, _ in acts):
+            cancel.setFocus()  # a key pressed too early loses nothing
         self.column.addLayout(self._row)
 
     def add_button(self, text: str, role: Role, act: Callable[[], object]) -> Button:

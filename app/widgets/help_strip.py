@@ -49,6 +49,9 @@ class HelpStrip(QWidget):
         """Call fields as they are called for an architecture."""
         if architecture != self._architecture:
             self._architecture = architecture
+            if self._path and not option_at(self._path).applies(architecture):
+                self._path = ""  # its row has gone
+                self.names.setText("")
             self._show()
 
     @property

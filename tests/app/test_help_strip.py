@@ -44,3 +44,12 @@ def test_nothing_moves_when_a_field_is_explained(window: MainWindow) -> None:
     QApplication.processEvents()
     assert strip.path == "network.rank"
     assert (strip.height(), strip.y()) == (height, top)
+
+
+def test_help_of_a_field_that_is_gone_goes_too(window: MainWindow) -> None:
+    strip = window.pane.help
+    strip.show_field("network.block_dims")
+    window.document.set_architecture("sdxl")
+    assert strip.title.text() == "Rank per block"
+    window.document.set_architecture("flux")
+    assert (strip.path, strip.title.text(), strip.names.text()) == ("", "Help", "")

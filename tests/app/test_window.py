@@ -16,12 +16,13 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from app.bench_window import run as bench
-from app.dialogs import Question
+from app.dialogs import Question, ask, ask_name
 from app.drop import look_at_drop
 from app.file_commands import FileCommands
 from app.icons import icon_names, pixmap
 from app.single_instance import SingleInstance
 from app.theme import DARK, LIGHT, Tokens, switch
+from app.widgets.button import Button
 from app.widgets.notice import Notice
 from app.window import MainWindow
 from engine.plan.summary import summarize
@@ -276,3 +277,21 @@ def test_what_is_kept_for_switching_back_is_told_once(window: MainWindow) -> Non
     assert told() == ["Kept for switching back, without effect here: Text encoder."]
     window.choose_architecture("flux")
     assert told() == []
+
+
+def test_buttons_of_a_question_stand_in_one_order_and_the_safe_one_has_the_keys(
+    window: MainWindow,
+) -> None:
+    def words(question: Question) -> list[str]:
+        buttons = sorted(question.findChildren(Button), key=lambda b: b.x())
+        return [b.text() for b in buttons]
+
+    named = ask_name(window, "Save as preset", "Name", "mine", "Save", print)
+    assert words(named) == ["Save", "Cancel"]
+    named.reject()
+    asked = ask(window, "Delete mine?", "The file goes to the trash.", [("Delete", "danger", int)])
+    assert words(asked) == ["Delete", "Cancel"]
+    focused = asked.focusWidget()
+    assert isinstance(focused, Button)
+    assert focused.text() == "Cancel"
+    asked.reject()
