@@ -136,7 +136,7 @@ def _modules(quick: bool) -> dict[str, Any]:
         from tests.tiny_sdxl import tiny_sdxl
 
         tiny = tiny_sdxl()
-        parts = (tiny.unet, tiny.vae, tiny.clip_l, tiny.clip_g)
+        parts: tuple[Any, ...] = (tiny.unet, tiny.vae, tiny.clip_l, tiny.clip_g)
     else:
         with torch.device("meta"):
             parts = (
