@@ -18,6 +18,7 @@ from app.widgets.button import Button
 from app.widgets.card import Card
 from app.widgets.label import ElidedLabel, Label
 from app.widgets.segmented import Segmented
+from app.words import counted
 from engine.schema.architectures import ARCHITECTURES
 from engine.schema.options import get_at
 
@@ -187,7 +188,7 @@ class BlockCard(Card):
         self._block.setText(about.name)
         self._part.setText(about.modules)
         words = [self.tr("rank %s") % f"{rank:g}", self.tr("conv %s") % f"{conv:g}"]
-        words.append(self.tr("%s modules") % self._trained(index))
+        words.append(counted(self._trained(index), self.tr("module"), self.tr("modules")))
         words.append(self.tr("%s parameters") % f"{round(parameters) if on else 0:,}")
         self._figures.setText("   ".join(words))
 

@@ -10,6 +10,7 @@ from PySide6.QtGui import QGuiApplication
 from app.dialogs import TextDialog, choose_file
 from app.menus import Entry
 from app.window import MainWindow
+from app.words import counted
 from engine.interop.exported import Exported
 from engine.interop.sd_scripts_export import export_job
 from engine.schema.whole_file import write_whole
@@ -60,7 +61,11 @@ class ExportCommands(QObject):
         lacks = len(self._exported().lacks)
         words = self.tr("Copied the command; Export writes its dataset.toml too.")
         if lacks:
-            words += " " + self.tr("%d fields have no counterpart there.") % lacks
+            words += " " + counted(
+                lacks,
+                self.tr("field has no counterpart there."),
+                self.tr("fields have no counterpart there."),
+            )
         self._window.say(words)
 
     def _exported(self) -> Exported:

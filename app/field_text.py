@@ -167,7 +167,7 @@ class PasteQuestion(Question):
         if report is not None:
             self.tree = report_tree(report, self)
             self.column.insertWidget(4, self.tree, 1)
-            self.resize(max(self.width(), 820), max(self.height(), 600))
+            self.resize(max(self.width(), 940), max(self.height(), 600))
 
 
 def _toml_value(value: Any) -> str:

@@ -44,8 +44,8 @@ def report_tree(imported: Imported, parent: QWidget) -> QTreeWidget:
     header = tree.header()
     header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
     width = header.fontMetrics().averageCharWidth()
-    tree.setColumnWidth(0, width * 42)
-    tree.setColumnWidth(1, width * 40)
+    tree.setColumnWidth(0, width * 34)
+    tree.setColumnWidth(1, width * 32)
     return tree
 
 

@@ -100,4 +100,4 @@ class ImportQuestion(Question):
             label = Label(words, "text2", parent=self)
             label.setWordWrap(True)
             self.column.insertWidget(3 + i, label)
-        self.resize(820, 560)
+        self.resize(940, 560)

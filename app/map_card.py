@@ -15,6 +15,7 @@ from app.widgets.button import Button
 from app.widgets.card import Card
 from app.widgets.label import ElidedLabel, Label
 from app.widgets.place_map import PlaceMapView
+from app.words import counted
 from engine.plan.site import Placement, Site
 
 _MARGINS_PX = 40
@@ -158,7 +159,10 @@ class MapCard(Card):
         if cell is None:
             self._part.setText(self.tr("has no such layers"))
         elif not cell.rank:
-            self._part.setText(self.tr("%s modules, left out") % cell.modules)
+            self._part.setText(
+                self.tr("%s, left out")
+                % counted(cell.modules, self.tr("module"), self.tr("modules"))
+            )
         else:
             words = self.tr("%1 modules, rank %2, %3 parameters").replace("%1", str(cell.modules))
             words = words.replace("%2", str(cell.rank)).replace("%3", f"{cell.parameters:,}")

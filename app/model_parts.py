@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from engine.schema.architectures import ARCHITECTURES
 from engine.schema.options import options
 from engine.schema.presets import MODEL_FILES
+
+
+def _part(path: str, architecture: str) -> str:
+    """What the part is: its name, and of a VAE the form of its latents."""
+    name = options()[path].label(architecture)
+    if path != "model.vae":
+        return name
+    latents = ARCHITECTURES[architecture]
+    return f"{name}, {latents.latent_channels} channels of {latents.latent_scale} pixels"
 
 
 class ModelParts:
@@ -26,9 +36,9 @@ class ModelParts:
         for path in MODEL_FILES:
             entry = options()[path]
             if entry.applies(former):
-                self._files[path, entry.label(former)] = get(path)
+                self._files[path, _part(path, former)] = get(path)
             if entry.applies(architecture) and any(path == known for known, _ in self._files):
-                value = self._files.get((path, entry.label(architecture)), entry.default)
+                value = self._files.get((path, _part(path, architecture)), entry.default)
                 found.append((path, value))
         return found
 

@@ -14,6 +14,7 @@ from app.widgets.button import Button
 from app.widgets.card import Card
 from app.widgets.label import ElidedLabel, Label
 from app.widgets.message import Icon
+from app.words import counted
 
 
 class ToolResult(Card):
@@ -83,7 +84,7 @@ class ToolResult(Card):
             title = title.replace("%1", str(len(files))).replace("%2", first.name)
             title = title.replace("%3", files[-1].path.name)
         self.title.setText(title)
-        lines = [self.tr("%s layers.") % f"{files[0].layers:,}", self._kept]
+        lines = [counted(files[0].layers, self.tr("layer."), self.tr("layers.")), self._kept]
         lines += [note for one in files for note in one.notes]
         self.words.setText("\n".join(dict.fromkeys(line for line in lines if line)))
 

@@ -14,6 +14,7 @@ from app.theme import SMALL
 from app.widgets.changes_table import ChangesTable
 from app.widgets.label import Label
 from app.window import MainWindow
+from app.words import counted
 from engine.schema.file_settings import FileSettings, settings_in
 from engine.schema.options import get_at, options, set_at
 from engine.schema.presets import NOT_IN_PRESETS, Preset
@@ -35,8 +36,8 @@ def ask_to_use(
     preset = Preset(path.stem, str(get_at(data, "model.architecture")), data)
     changes = document.changes_by_preset(preset)
     if changes:
-        words = window.tr("%s fields change. Your model, pictures and prompts stay.")
-        words = words % len(changes)
+        words = counted(len(changes), window.tr("field changes."), window.tr("fields change."))
+        words += " " + window.tr("Your model, pictures and prompts stay.")
     else:
         words = window.tr("The form has the same settings already.")
 

@@ -32,6 +32,7 @@ from app.widgets.notice import Notice
 from app.widgets.plan_bar import PlanBar, Standing
 from app.widgets.title_row import TitleRow
 from app.window_layout import remember_layout, take_up_layout
+from app.words import counted
 from app.work_area import WorkArea
 from engine.schema.presets import Preset
 
@@ -298,7 +299,8 @@ class MainWindow(QMainWindow):
         """Apply a preset as one step, and say what changed."""
         count = len(self.document.changes_by_preset(preset))
         self.document.load_preset(preset)
-        words = self.tr("%s: %d fields changed") % (preset.name, count)
+        fields = counted(count, self.tr("field changed"), self.tr("fields changed"))
+        words = f"{preset.name}: {fields}"
         self.work.toast.say(words, self.tr("Undo"), self.document.undo_stack.undo)
 
     def choose_architecture(self, architecture: str) -> None:

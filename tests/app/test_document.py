@@ -213,12 +213,15 @@ def test_a_part_of_the_model_stays_with_its_name() -> None:
     document = Document(plain_preset("flux"))
     document.set("model.text_encoder", "clip_l.safetensors")
     document.set("model.text_encoder_2", "t5xxl.safetensors")
+    document.set("model.vae", "ae.safetensors")
     document.set_architecture("sd3")
     assert document.get("model.text_encoder") == "clip_l.safetensors"  # CLIP-L in both
     assert not document.get("model.text_encoder_2")  # OpenCLIP-G is no T5
     document.set_architecture("sd1")
+    assert not document.get("model.vae")  # four channels, not sixteen
     document.set_architecture("anima")
     assert not document.get("model.text_encoder")  # Qwen3 is no CLIP-L
     document.set_architecture("flux")
     assert document.get("model.text_encoder") == "clip_l.safetensors"
     assert document.get("model.text_encoder_2") == "t5xxl.safetensors"
+    assert document.get("model.vae") == "ae.safetensors"
