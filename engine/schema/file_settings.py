@@ -149,8 +149,9 @@ def _own_job(text: str | None, notes: list[str]) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         notes.append("The job in the file cannot be read; its single entries were taken instead.")
         return None
-    found.pop("schema", None)
-    data, problems = canonical(found)
+    # A job consists of tables; what is none of them says nothing.
+    tables = {name: table for name, table in found.items() if isinstance(table, dict)}
+    data, problems = canonical(tables)
     data.pop("launch", None)  # which device and how many threads: another machine's
     notes += [problem.message for problem in problems]
     return data
