@@ -10,6 +10,7 @@ from typing import Any
 from app.lines import log_text
 from app.run_state import RunState, Status
 from engine.protocol import Event, parse_event
+from engine.schema.architectures import ARCHITECTURES
 from engine.schema.job_file import read_toml
 from engine.schema.options import get_at
 from engine.schema.problem import JobError
@@ -35,6 +36,12 @@ class RunFacts:
     loss: float | None = None  # last validation, else last smoothed loss
     device: str = ""
     memory_peak_bytes: int = 0
+
+    @property
+    def architecture_label(self) -> str:
+        """The architecture as people call it; its id where a newer program trained it."""
+        known = ARCHITECTURES.get(self.architecture)
+        return known.label if known is not None else self.architecture
 
     def to_json(self) -> dict[str, Any]:
         """As plain mappings, for the index."""

@@ -168,7 +168,7 @@ class RunsPage(QWidget):
         words = self.words.line.text().casefold().split()
         rows = [
             run for run in rows
-            if all(w in f"{run.name} {run.architecture} {run.status}".casefold() for w in words)
+            if all(w in _findable(run) for w in words)
         ]  # fmt: skip
         self.runs_model.set_rows(rows)
         self._update_buttons()
@@ -245,3 +245,8 @@ class RunsPage(QWidget):
         self._runs.move(item.identity, to)
         if 0 <= to < len(order):
             self.queue.setCurrentIndex(self.queue_model.index(to))
+
+
+def _findable(run: RunFacts) -> str:
+    words = (run.name, run.architecture, run.architecture_label, run.status)
+    return " ".join(words).casefold()

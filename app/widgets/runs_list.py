@@ -235,7 +235,7 @@ class _Row(QStyledItemDelegate):
             words = [status_words(item), when_words(item.changed)]
             self._paint_status(painter, rect, item)
             right = figure_words(item.loss) if item.loss is not None else ""
-            self._paint_lines(painter, rect, item.name, words, right, item.architecture)
+            self._paint_lines(painter, rect, item.name, words, right, item.architecture_label)
         elif isinstance(item, QueueItem):
             spot = QRectF(rect.x() + 12, rect.center().y() - 8, 16, 16)
             draw_icon(painter, "clock", spot, "text2")

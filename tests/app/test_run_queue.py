@@ -232,3 +232,8 @@ def test_a_full_disk_is_told_and_nothing_starts(qtbot, tmp_path, monkeypatch):
         runs.start(JOB)
     assert "No space left on device" in signal.args[0]
     assert not runs.is_busy
+
+
+def test_a_run_names_its_architecture_as_people_do():
+    assert RunFacts("/runs/a", "a", "flux").architecture_label == "FLUX.1"
+    assert RunFacts("/runs/b", "b", "of tomorrow").architecture_label == "of tomorrow"
