@@ -24,6 +24,9 @@ class _Network:
     def measure_noise(self, gradient_scale: float) -> None:
         assert gradient_scale == 1.0
 
+    def noise_norms(self) -> dict[str, float]:
+        return {}
+
     def apply_max_norm(self, limit: float) -> Any:
         return SimpleNamespace(scaled=3)
 
