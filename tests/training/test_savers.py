@@ -44,8 +44,10 @@ def test_eight_bits_stay_near(
 
 
 def test_four_bits_say_what_they_need(train_here: Train, job_data: dict[str, Any]) -> None:
-    from engine.architectures.architecture import ModelProblem
+    from engine.schema.problem import JobError
 
-    with pytest.raises(ModelProblem, match="need an NVIDIA card") as problem:
+    with pytest.raises(JobError) as caught:
         train_here(job_data, {"model.weights": "nf4"})
-    assert problem.value.field == "model.weights"
+    (problem,) = (p for p in caught.value.problems if p.severity == "error")
+    assert problem.path == "model.weights"
+    assert "NVIDIA card" in problem.message
