@@ -10,7 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 class Table(BaseModel):
     """A table of the job file: unknown keys are errors, and assignment is validated."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+    # Built when first used: a job's own validator holds its tables', and the window starts sooner.
+    model_config = ConfigDict(
+        extra="forbid", validate_assignment=True, protected_namespaces=(), defer_build=True
+    )
 
 
 def split_items(value: Any) -> Any:
