@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from app.document import Document
 from engine.schema.options import option_at
 from engine.schema.problem import Problem
@@ -57,11 +59,9 @@ def what_keeps_off(document: Document) -> str:
 def place_of(path: str) -> str:
     """The nearest field at or above a path; a path without any shows at the base model."""
     while path:
-        try:
+        with contextlib.suppress(KeyError):  # the path goes deeper than any field
             if option_at(path).kind != "table":
                 return path
-        except KeyError:
-            pass
         shorter = path.rpartition(".")[0]
         if path.endswith("]"):
             shorter = path[: path.rindex("[")]

@@ -35,7 +35,8 @@ from engine.architectures.running import (
 )
 from engine.architectures.sd import ClipText, SdModel, SdOptions, TextOptions, TextSide
 from engine.architectures.text import load_tokenizer
-from engine.plan.detect import V_BIAS_SPREAD, ModelFacts, look_at
+from engine.plan.detect import ModelFacts, look_at
+from engine.plan.prediction import V_BIAS_SPREAD
 from engine.plan.sites import sites_of
 from engine.schema.model import Model
 

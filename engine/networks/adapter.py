@@ -1,4 +1,4 @@
-"""One adapter: the factors of a site, what its variants make of them, and dropout."""
+"""One adapter: the factors of a site, and what its variants make of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from engine.networks.dropout import NO_DROPOUT, Draw, Dropouts
 from engine.networks.variants import dora, split, tucker
 from engine.networks.variants.dora import Magnitude
 from engine.networks.variants.dylora import Units, transposed_up
@@ -17,15 +18,6 @@ from engine.networks.variants.ggpo import WeightNoise
 from engine.networks.variants.kinds import PLAIN, Kinds
 from engine.plan.keys import key
 from engine.plan.site import Placement, Segment, Site
-
-
-@dataclass(frozen=True)
-class Dropouts:
-    """Chances in [0, 1) that something is switched off while training (spec: networks 1.5)."""
-
-    neuron: float = 0.0
-    rank: float = 0.0
-    module: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +59,7 @@ class Adapter(nn.Module):
     square: Tensor | None
 
     def __init__(
-        self, placement: Placement, dropouts: Dropouts = Dropouts(), kinds: Kinds = PLAIN
+        self, placement: Placement, dropouts: Dropouts = NO_DROPOUT, kinds: Kinds = PLAIN
     ) -> None:
         super().__init__()
         site, rank = placement.site, placement.rank
@@ -94,7 +86,7 @@ class Adapter(nn.Module):
         self.register_buffer("square", None, persistent=False)
         self.units = Units(rank, kinds.unit, kinds.truncating) if kinds.unit else None
         self.noise = WeightNoise(site.rows, *kinds.ggpo) if kinds.ggpo is not None else None
-        self._draw = _Draw()
+        self._draw = Draw(len(host_segments(site)))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move or cast; magnitudes, norms and other small numbers are never rounded.
@@ -203,7 +195,7 @@ class Adapter(nn.Module):
         if self.weight == 0:
             return None
         mask = None
-        if self.training and self.dropouts != Dropouts():
+        if self.training and self.dropouts != NO_DROPOUT:
             drawn = self._draw.of(part, self, x)
             if drawn.skipped:
                 return None
@@ -327,75 +319,3 @@ def host_segments(site: Site) -> list[tuple[Segment, ...]]:
 def part_rows(site: Site) -> list[split.Rows]:
     """Return the rows of a fused site that each of its hosts has; each is one piece."""
     return [segments[0].source for segments in host_segments(site)]
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    skipped: bool
-    mask: Tensor | None
-
-
-class _Draw:
-    """The dropout of one forward, shared by the parts of a fused adapter.
-
-    The first part called draws; a part that is called a second time starts a new draw. Nothing is
-    keyed by the input: equal inputs may come as different tensors, and recomputation under
-    activation checkpointing may stop before the last part (spec: networks 1.9). Split parts share
-    only the decision to skip the module (spec: networks 6).
-    """
-
-    def __init__(self) -> None:
-        self._drawn: _Drawn | None = None
-        self._used: set[int] = set()
-
-    def of(self, part: int, adapter: Adapter, x: Tensor) -> _Drawn:
-        if self._drawn is None or part in self._used:
-            self._drawn, self._used = _draw(adapter, x), set()
-        elif adapter.parts > 1 and not self._drawn.skipped:
-            self._drawn = _Drawn(False, _mask(adapter, x))
-        self._used.add(part)
-        drawn = self._drawn
-        if len(self._used) == len(host_segments(adapter.site)):
-            self._drawn = None
-        return drawn
-
-
-def _draw(adapter: Adapter, x: Tensor) -> _Drawn:
-    """Draw module, neuron and rank dropout, in this order (spec: networks 1.5)."""
-    chance = adapter.dropouts.module
-    if chance and torch.rand(()).item() < chance:
-        return _Drawn(True, None)
-    return _Drawn(False, _mask(adapter, x))
-
-
-def _mask(adapter: Adapter, x: Tensor) -> Tensor | None:
-    """Draw what down(x) is multiplied with; survivors are raised to keep the mean."""
-    dropouts = adapter.dropouts
-    shape = _hidden_shape(adapter, x)
-    mask = None
-    if dropouts.neuron:
-        keep = 1 - dropouts.neuron
-        mask = torch.empty(shape, device=x.device).bernoulli_(keep).div_(keep)
-    if dropouts.rank:
-        u = torch.rand(x.shape[0], adapter.rank, device=x.device)
-        ones = (1,) * (len(shape) - 2)
-        middle = (x.shape[0], adapter.rank, *ones)
-        if adapter.site.kind != "conv":
-            middle = (x.shape[0], *ones, adapter.rank)
-        ranks = (u > dropouts.rank).float().div_(1 - dropouts.rank).view(middle).expand(shape)
-        mask = ranks if mask is None else mask * ranks
-    return mask
-
-
-def _hidden_shape(adapter: Adapter, x: Tensor) -> tuple[int, ...]:
-    """Return the shape of down(x)."""
-    site = adapter.site
-    if site.kind != "conv":
-        return (*x.shape[:-1], adapter.rank)
-    sides = [
-        (side + 2 * pad - kernel) // stride + 1
-        for side, pad, kernel, stride in zip(
-            x.shape[2:], site.padding, site.kernel, site.stride, strict=True
-        )
-    ]
-    return (x.shape[0], adapter.rank, *sides)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from engine.networks.adapter import Adapter, Dropouts, host_segments
+from engine.networks.adapter import Adapter, host_segments
+from engine.networks.dropout import Dropouts
 from engine.networks.factors import (
     ENDINGS,
     NORM_ENDINGS,

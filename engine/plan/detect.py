@@ -9,18 +9,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import statistics
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.plan.fp8_scales import lost_scale, without_scale
-from engine.plan.header import FileProblem, Header, read_header, read_numbers
+from engine.plan.header import FileProblem, read_header
 from engine.plan.model_names import (
     LABELS,
     NO_ADAPTER,
-    PREFIX,
     WITHOUT_ADAPTER,
     Shapes,
     Verdict,
@@ -29,18 +26,20 @@ from engine.plan.model_names import (
 )
 from engine.plan.parts import Part, absent_parts
 from engine.plan.pickle_names import read_pickle_names
+from engine.plan.prediction import (
+    Prediction,
+    prediction_of_file,
+    sibling_prediction,
+    usual_prediction,
+)
 from engine.plan.sites import RULES, ModelShape
 from engine.schema.architectures import ARCHITECTURES, SD, UNET
 from engine.schema.model import Model
 
-Prediction = Literal["epsilon", "v"]
 Layout = Literal["diffusers", "single_file", "pickle", "denoiser", "unknown"]
 
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 """Endings of files that are read as torch's pickles."""
-
-V_BIAS_SPREAD = 0.09
-"""SD 2.x files whose last norm's biases spread more than this predict v (training-sd-flux 1.3)."""
 
 _TEXT_PREFIXES = {
     "sd1": "cond_stage_model.",
@@ -307,7 +306,7 @@ def _file(path: Path) -> ModelFacts:
     if lost is not None and not facts.refusal:
         return replace(facts, refusal=without_scale(path.name, lost))
     if facts.architecture in UNET and not facts.refusal:
-        prediction, how = _prediction_of_file(facts.architecture, path, header)
+        prediction, how = prediction_of_file(facts.architecture, path, header)
         facts = replace(facts, prediction=prediction, reason=f"{facts.reason}; {how}")
     return facts
 
@@ -322,11 +321,11 @@ def _pickle(path: Path) -> ModelFacts:
             "could run code and are not loaded. Convert it to .safetensors.",
         )
     if facts.architecture in UNET and not facts.refusal:
-        sibling = _sibling_prediction(path)
+        sibling = sibling_prediction(path)
         if sibling:
             prediction, how = sibling, f"{sibling} by the .yaml beside it"
         else:
-            prediction, how = _usual_prediction(facts.architecture, names.shapes)
+            prediction, how = usual_prediction(facts.architecture, names.shapes)
         facts = replace(facts, prediction=prediction, reason=f"{facts.reason}; {how}")
     return facts
 
@@ -358,47 +357,3 @@ def _of_names(path: Path, shapes: Shapes, layout: Layout) -> ModelFacts:
             words = "it has not the 25 blocks of SD 1.x and 2.x"
         return replace(facts, refusal=f"{path.name}: {words}.")
     return replace(facts, shape=shape)
-
-
-def _prediction_of_file(
-    architecture: str, path: Path, header: Header
-) -> tuple[Prediction | None, str]:
-    """What a single file predicts, and how that was told; None if it cannot be told."""
-    stated = header.metadata.get("modelspec.prediction_type", "").lower()
-    if stated in ("v", "v_prediction", "v-prediction"):
-        return "v", "v by its metadata"
-    if stated in ("epsilon", "eps"):
-        return "epsilon", "epsilon by its metadata"
-    sibling = _sibling_prediction(path)
-    if sibling:
-        return sibling, f"{sibling} by the .yaml beside it"
-    usual, how = _usual_prediction(architecture, header.entries)
-    if usual:
-        return usual, how
-    bias = f"{PREFIX}output_blocks.11.1.transformer_blocks.0.norm1.bias"
-    if bias not in header.entries:
-        return None, "prediction not told"
-    spread = statistics.pstdev(read_numbers(header, bias))
-    guess: Prediction = "v" if spread > V_BIAS_SPREAD else "epsilon"
-    return guess, f"{guess} by the spread of its last norm ({spread:.3f})"
-
-
-def _usual_prediction(architecture: str, names: Iterable[str]) -> tuple[Prediction | None, str]:
-    """What a file predicts that says nothing of it; SDXL has a key for the other kind."""
-    if architecture == "sdxl" and "v_pred" in names:
-        return "v", "v by its key v_pred"
-    if architecture == "sd2":
-        return None, "prediction not told"
-    return "epsilon", f"epsilon, as {LABELS[architecture]} is"
-
-
-def _sibling_prediction(path: Path) -> Prediction | None:
-    """Read `parameterization` in the .yaml that old checkpoints come with."""
-    try:
-        text = path.with_suffix(".yaml").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    found = re.search(r"""parameterization:\s*["']?(\w+)""", text)
-    if found is None:
-        return None
-    return "v" if found[1] == "v" else "epsilon"

@@ -77,7 +77,6 @@ def gallery_events(folder: Path, prompts: int, steps: int) -> list[Event]:
 
 def opened(qtbot, views: TrainingViews, folder: Path) -> RunModel:
     model = views.runs.open_run(folder)
-    with qtbot.waitSignal(model.reloaded, timeout=5000):
-        pass
+    qtbot.waitSignal(model.reloaded, timeout=5000).wait()
     qtbot.waitUntil(lambda: bool(model.settings), timeout=5000)
     return model

@@ -98,8 +98,7 @@ def test_pictures_of_former_folders_do_not_enter_the_plan(page, qtbot, tmp_path)
     document.set("dataset.folders", two)
     plans.look()
     document.set("dataset.folders", two[1:])  # while the two are being read
-    with qtbot.waitSignal(plans.pictures_changed, timeout=5000):
-        pass
+    qtbot.waitSignal(plans.pictures_changed, timeout=5000).wait()
     assert plans.plan is not None
     assert plans.plan.pictures is None
     qtbot.waitUntil(lambda: plans.plan is not None and plans.plan.pictures is not None)

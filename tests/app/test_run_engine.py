@@ -66,8 +66,7 @@ def test_check_3_from_train_to_the_file_and_back_into_view(qtbot, tmp_path, job)
     assert views.grid.steps == [0, 3, 6]
     # The folder alone tells the same.
     again = runs.open_run(folder)
-    with qtbot.waitSignal(again.reloaded, timeout=10_000):
-        pass
+    qtbot.waitSignal(again.reloaded, timeout=10_000).wait()
     assert again.state.status == "done"
     assert again.state.columns["loss"].values.tolist() == model_losses(model)
 
@@ -93,7 +92,6 @@ def test_check_19_a_real_run_stops_saves_and_resumes(qtbot, tmp_path, job):
     at = model.state.step
     assert model.state.resume_step == at
     runs.resume(directory_of(model), [("training.steps", at + 2)])
-    with qtbot.waitSignal(runs.run_ended, timeout=120_000):
-        pass
+    qtbot.waitSignal(runs.run_ended, timeout=120_000).wait()
     assert model.state.status == "done", "\n".join(line.text for line in model.log)
     assert model.state.columns["step"].values.tolist() == list(range(1, at + 3))

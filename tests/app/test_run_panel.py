@@ -72,8 +72,7 @@ def test_a_failure_is_told_in_words_and_mended(qtbot, tmp_path):
     assert runs._item.arguments()[-4:] == [
         "--set", "training.gradient_checkpointing=true", "--set", "training.batch_size=1",
     ]  # fmt: skip
-    with qtbot.waitSignal(runs.run_ended, timeout=20_000):
-        pass
+    qtbot.waitSignal(runs.run_ended, timeout=20_000).wait()
 
 
 def test_an_engine_that_dies_leaves_its_words_and_the_curve(qtbot, tmp_path):

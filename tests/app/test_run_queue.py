@@ -82,8 +82,7 @@ def test_a_failure_holds_the_queue_if_so_chosen(qtbot, tmp_path):
     runs.pause_after_failure = True
     started(runs, named("one"))
     runs.enqueue(named("two"))
-    with qtbot.waitSignal(runs.run_ended, timeout=20_000):
-        pass
+    qtbot.waitSignal(runs.run_ended, timeout=20_000).wait()
     assert not runs.is_busy
     assert [item.name for item in runs.queue] == ["two"]
     runs.remove(runs.queue[0].identity)
@@ -146,8 +145,7 @@ def test_any_run_folder_opens_whole_and_a_running_one_is_followed(qtbot, tmp_pat
     (folder / "log.txt").write_text("12:00:01 hello\nWARNING lib: slow\n")
     runs = controller(tmp_path)
     model = runs.open_run(folder)
-    with qtbot.waitSignal(model.reloaded, timeout=5000):
-        pass
+    qtbot.waitSignal(model.reloaded, timeout=5000).wait()
     assert runs.shown is model
     assert model.state.status == "running"
     assert not model.is_live
@@ -207,8 +205,7 @@ def test_resume_changes_are_set_texts():
 def test_a_job_runs_again_with_a_change(qtbot, tmp_path):
     runs = controller(tmp_path)
     first = started(runs, JOB)
-    with qtbot.waitSignal(runs.run_ended, timeout=20_000):
-        pass
+    qtbot.waitSignal(runs.run_ended, timeout=20_000).wait()
     with qtbot.waitSignal(runs.run_ended, timeout=20_000) as signal:
         runs.start_again(directory_of(first), [("output.name", "other")])
     assert read_toml(directory_of(signal.args[0]) / "job.toml")["output"]["name"] == "other"

@@ -19,8 +19,7 @@ def test_a_thumbnail_comes_by_signal_and_stays(qtbot, tmp_path, thumbnails):
     path = tmp_path / "wide.png"
     Image.new("RGB", (1024, 512), "red").save(path)
     assert thumbnails.get(str(path)) is None
-    with qtbot.waitSignal(thumbnails.ready):
-        pass
+    qtbot.waitSignal(thumbnails.ready).wait()
     pixmap = thumbnails.get(str(path))
     assert pixmap is not None
     assert (pixmap.width(), pixmap.height()) == (SIDE_PX, SIDE_PX // 2)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from engine.networks.adapter import Adapter, Dropouts, host_segments
+from engine.networks.adapter import Adapter, host_segments
+from engine.networks.dropout import Dropouts
 from engine.networks.hosts import AdaptedForward, put_on
 from engine.plan.site import Placement, Segment, Site
 

@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from engine.networks.adapter import Adapter, Dropouts
+from engine.networks.adapter import Adapter
+from engine.networks.dropout import Dropouts
 from engine.plan.site import Placement
 from tests.networks.parts import (
     FUSED,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers.models.condition_embedders.condition_embedder_anima import AnimaTextConditioner
 from diffusers.models.transformers.transformer_cosmos import CosmosTransformer3DModel
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.architectures.anima_load import provide_resize
 from engine.networks import attach_file
-from tests.networks.parts import error
+from tests.networks.golden_case import check_case
 
 HERE = Path(__file__).parents[1] / "golden" / "anima"
 OUTPUTS = ("adapter", "dit", "dit_noadapter")
@@ -32,7 +32,7 @@ def components() -> dict[str, nn.Module]:
 
 
 @torch.no_grad()
-def run(components: dict[str, nn.Module], io: dict[str, Tensor]) -> dict[str, Tensor]:
+def run(components: dict[str, nn.Module], io: Mapping[str, Tensor]) -> dict[str, Tensor]:
     questions, asked = io["in.t5_ids"], io["in.t5_mask"]
     context = components["text_conditioner"](
         source_hidden_states=io["in.ctx"],
@@ -65,25 +65,9 @@ def test_outputs_equal_the_peers_and_detach_is_bit_exact(
     name: str, changed: set[str], count: int, components: dict[str, nn.Module]
 ) -> None:
     """Denoiser and LLM adapter: deltas at weight 1 and 0.5, every key used."""
-    io = load_file(HERE / f"{name}.io.safetensors")
-    base = run(components, io)
-    for part in OUTPUTS:
-        assert error([base[part]], [io[f"base.{part}"]]) < 1e-4
-    handle = attach_file("anima", components, HERE / f"{name}.safetensors")
+    handle = check_case("anima", components, run, HERE / f"{name}.safetensors", changed=changed)
     assert handle.unused == ()
     assert len(handle.used) == count
-    for kind, weight in (("lora", 1.0), ("lora_m0.5", 0.5)):
-        handle.set_weight(weight)
-        outputs = run(components, io)
-        for part in OUTPUTS:
-            if part not in changed:
-                assert torch.equal(outputs[part], base[part])
-                continue
-            expected = io[f"{kind}.{part}"] - io[f"base.{part}"]
-            assert error([outputs[part] - base[part]], [expected]) < 2e-3, (kind, part)
-    handle.detach()
-    again = run(components, io)
-    assert all(torch.equal(base[part], again[part]) for part in OUTPUTS)
 
 
 def test_an_absent_adapter_is_reported(components: dict[str, nn.Module]) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers.loaders.single_file_utils import convert_sd3_transformer_checkpoint_to_diffusers
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModelWithProjection, T5EncoderModel
 
 from engine.networks import attach_file
-from tests.networks.parts import error
+from tests.networks.golden_case import check_case
 from tests.tiny_sd3 import original_names, tiny_sd3
 
 HERE = Path(__file__).parents[1] / "golden" / "sd3"
@@ -34,7 +35,7 @@ def components() -> dict[str, nn.Module]:
 
 
 @torch.no_grad()
-def run(components: dict[str, nn.Module], io: dict[str, Tensor]) -> dict[str, Tensor]:
+def run(components: dict[str, nn.Module], io: Mapping[str, Tensor]) -> dict[str, Tensor]:
     clips = {
         name: components[role](io["in.ids"], output_hidden_states=True).hidden_states[-2]
         for name, role in (("te1", "text_encoder"), ("te2", "text_encoder_2"))
@@ -56,24 +57,8 @@ def test_outputs_equal_the_peers_and_detach_is_bit_exact(
     name: str, changed: set[str], components: dict[str, nn.Module]
 ) -> None:
     """Fused and swapped layers too: deltas at weight 1 and 0.5, every key used."""
-    io = load_file(HERE / f"{name}.io.safetensors")
-    base = run(components, io)
-    for part in OUTPUTS:
-        assert error([base[part]], [io[f"base.{part}"]]) < 1e-4
-    handle = attach_file("sd3", components, HERE / f"{name}.safetensors")
+    handle = check_case("sd3", components, run, HERE / f"{name}.safetensors", changed=changed)
     assert handle.unused == ()
-    for kind, weight in (("lora", 1.0), ("lora_m0.5", 0.5)):
-        handle.set_weight(weight)
-        outputs = run(components, io)
-        for part in OUTPUTS:
-            if part not in changed:
-                assert torch.equal(outputs[part], base[part])
-                continue
-            expected = io[f"{kind}.{part}"] - io[f"base.{part}"]
-            assert error([outputs[part] - base[part]], [expected]) < 2e-3, (kind, part)
-    handle.detach()
-    again = run(components, io)
-    assert all(torch.equal(base[part], again[part]) for part in OUTPUTS)
 
 
 SWAPPED_OR_FUSED = (

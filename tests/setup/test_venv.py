@@ -95,7 +95,7 @@ def test_second_start_waits_for_the_first_and_may_give_up(tmp_path: Path) -> Non
     waited: list[str] = []
 
     class GaveUp(Exception):
-        pass
+        """Ends the waiting, as a person would."""
 
     def pause(_: float) -> None:
         if len(waited) == 2:
