@@ -155,7 +155,7 @@ class FormPane(QWidget):
         for name in GROUPS:
             self.rail.set_counts(name, *self.form.told.counts(name))
         changed = len(self._document.changed_paths())
-        wrong = len({p.path for p in self._document.errors if self._document.get(p.path)})
+        wrong = len({p.path for p in self._document.errors if self.form.told.is_told(p)})
         if wrong:
             words = self.tr("%d to mend") % wrong
             self.pill.show_text(words, str(wrong), "error")

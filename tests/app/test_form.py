@@ -213,6 +213,8 @@ def test_check_9_a_bad_value_is_told_under_its_field_in_the_command_lines_words(
     assert not window.can_train
     assert not window.tool_bar.train.isEnabled()
     assert "to mend" in window.plan_bar.standing.words
+    # A wrong 0 counts like any other wrong value.
+    assert window.pane.pill.text() == "1 to mend"
     center(window).setFocus()
     QTest.mouseClick(window.plan_bar.button, Qt.MouseButton.LeftButton)
     assert window.form.filter == "mend"
