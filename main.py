@@ -154,7 +154,11 @@ if __name__ == "__main__":
         sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     try:
         code = main(sys.argv[1:])
+        sys.stdout.flush()
     except KeyboardInterrupt:
         complain("Stopped.")
         code = 130
+    except BrokenPipeError:  # the reader had enough, as `inspect FILE | head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the exit's own flush
+        code = 1
     sys.exit(code)

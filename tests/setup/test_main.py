@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,21 @@ def graft(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         cwd=cwd,
         check=False,
     )
+
+
+def test_a_reader_that_has_enough_is_no_mistake(tmp_path: Path) -> None:
+    """As in `main.py --help | head -1`: the pipe is closed before all is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        done = subprocess.run(
+            [base_python(), "-I", str(CODE / "main.py"), "--help"],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_help_names_every_command_and_needs_nothing(tmp_path: Path) -> None:
