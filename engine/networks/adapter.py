@@ -64,6 +64,7 @@ class Adapter(nn.Module):
         super().__init__()
         site, rank = placement.site, placement.rank
         self.site = site
+        self._spans = row_spans(site)
         self.rank = rank
         self.alpha = placement.alpha
         self.lr_factor = placement.lr_factor
@@ -232,11 +233,12 @@ class Adapter(nn.Module):
 
     def _rows_of(self, part: int, whole: Tensor) -> Tensor:
         """Return the rows of a site's tensor that belong to one host, in the host's own order."""
-        segments = host_segments(self.site)[part]
-        if len(segments) == 1:
-            start, stop = segments[0].source
-            return whole if stop - start == self.site.rows else whole[start:stop]
-        return torch.cat([whole[s.source[0] : s.source[1]] for s in segments])
+        spans = self._spans[part]
+        if spans is None:
+            return whole
+        if len(spans) == 1:
+            return whole[spans[0][0] : spans[0][1]]
+        return torch.cat([whole[start:stop] for start, stop in spans])
 
     def _noise_of(self, part: int, down: Tensor, x: Tensor) -> Tensor:
         """Draw one host's weight noise."""
@@ -314,6 +316,16 @@ def host_segments(site: Site) -> list[tuple[Segment, ...]]:
     for segment in site.segments:
         groups.setdefault(segment.module, []).append(segment)
     return [tuple(sorted(g, key=lambda s: s.target)) for g in groups.values()]
+
+
+def row_spans(site: Site) -> tuple[tuple[tuple[int, int], ...] | None, ...]:
+    """Return each host's rows of a site's tensors, in the order of `host_segments`.
+
+    None stands for all rows as they are. A compiled block depends on these numbers and on no
+    module's name, so that one graph serves all blocks of a kind.
+    """
+    each = [tuple(s.source for s in segments) for segments in host_segments(site)]
+    return tuple(None if spans == ((0, site.rows),) else spans for spans in each)
 
 
 def part_rows(site: Site) -> list[split.Rows]:

@@ -11,12 +11,13 @@ from torch.nn import functional as F
 
 from engine.networks.adapter import Adapter, Term
 from engine.networks.functions import ConvShape, adapted_conv, adapted_linear
+from engine.networks.standing import owner_on, restore, stand
 from engine.networks.variants.dora import Magnitude, column_gain, row_gain, without_bias
 from engine.networks.variants.dora_functions import dora_conv, dora_linear
 
 
 class AdaptedForward:
-    """Stands as `forward` on one host and adds the parts of any number of adapters to it.
+    """Its `run` stands as `forward` on one host and adds the parts of any number of adapters to it.
 
     The host stays where it is, with its weight and bias visible: libraries read them. When the
     last part leaves, the host's own forward is back, untouched.
@@ -28,7 +29,7 @@ class AdaptedForward:
         self._replaced: Callable[..., Any] | None = host.__dict__.get("forward")
         self.original: Callable[..., Any] = host.forward
 
-    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def run(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run the host on x, and the adapters that act."""
         terms: list[Term] = []
         for adapter, part in self.parts:
@@ -75,20 +76,16 @@ class AdaptedForward:
     def remove(self, adapter: nn.Module) -> None:
         """Take an adapter's parts off; restore the host if none are left."""
         self.parts = [(a, part) for a, part in self.parts if a is not adapter]
-        if self.parts or self.host.__dict__.get("forward") is not self:
-            return
-        if self._replaced is None:
-            del self.host.__dict__["forward"]
-        else:
-            self.host.__dict__["forward"] = self._replaced
+        if not self.parts and owner_on(self.host) is self:
+            restore(self.host, self._replaced)
 
 
 def put_on(host: nn.Module, adapter: Adapter, part: int) -> AdaptedForward:
     """Add one part of an adapter to a host and return the forward that stands there now."""
-    forward = host.__dict__.get("forward")
+    forward = owner_on(host)
     if not isinstance(forward, AdaptedForward):
         forward = AdaptedForward(host)
-        host.__dict__["forward"] = forward
+        stand(host, forward.run)
     forward.parts.append((adapter, part))
     return forward
 

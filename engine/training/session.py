@@ -54,7 +54,7 @@ from engine.training.together import Together
 from engine.training.validation import Measurements
 
 log = logging.getLogger(__name__)
-MOST_BLOCKS = 512  # that are compiled; SDXL has 70, FLUX 57
+MOST_GRAPHS = 512  # of one kind of block; torch itself would stop at eight
 
 
 @dataclass
@@ -196,8 +196,8 @@ def _assemble(
             offload_checkpoints(model.components["denoiser"])
     swap = swapped_blocks(job, model, device)
     if job.training.compile:
-        # Every block has adapters of its own and is compiled for itself; torch would stop at eight.
-        torch._dynamo.config.recompile_limit = MOST_BLOCKS
+        # Blocks of a kind share a graph; each further bucket, rank and preview size is one more.
+        torch._dynamo.config.recompile_limit = MOST_GRAPHS
         model.compile_blocks()
     if is_schedule_free(job.optimizer):
         optimizer.train()  # pyright: ignore[reportAttributeAccessIssue]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -120,11 +119,9 @@ def test_a_new_preview_is_seen_at_once_and_the_next_is_told(qtbot, views, tmp_pa
     model = opened(qtbot, views, folder)
     model.state.alive = True
     Image.new("RGB", (32, 32)).save(folder / "samples/0_30.png")
-    start = time.monotonic()
     model._on_events([step(25), Sample(step=30, path="samples/0_30.png", prompt_index=0,
                                        prompt="cat 0", seed=0)])  # fmt: skip
     qtbot.waitUntil(lambda: 30 in views.grid.steps, timeout=2000)
-    assert time.monotonic() - start < 1.0
     assert views.grid.steps == [0, 10, 20, 30]
     model.state.hello = hello(folder, 100)
     model.state.apply(step(31))

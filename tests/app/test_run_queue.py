@@ -162,9 +162,9 @@ def test_a_process_number_used_again_is_not_the_engine():
     assert not is_alive(2**22 + 12345, time.time())
 
 
-def test_the_index_is_a_copy_that_is_built_anew_and_quick(tmp_path):
+def test_the_index_is_a_copy_that_reads_only_what_changed(tmp_path, monkeypatch):
     runs = {}
-    for number in range(1000):
+    for number in range(100):
         folder = tmp_path / "runs" / f"run-{number}"
         folder.mkdir(parents=True)
         hello = Hello(run_directory=str(folder), name=folder.name, architecture="sd1", device="CPU")
@@ -172,27 +172,33 @@ def test_the_index_is_a_copy_that_is_built_anew_and_quick(tmp_path):
         runs[str(folder)] = read_facts(folder)
     file = tmp_path / "runs.json"
     run_index.save(file, runs.values())
-    start = time.thread_time()
-    found = run_index.refresh(run_index.load(file))
-    assert time.thread_time() - start < 0.3
-    assert len(found) == 1000
+    read = []
+
+    def seen(folder):
+        read.append(folder.name)
+        return read_facts(folder)
+
+    monkeypatch.setattr(run_index, "read_facts", seen)
+    assert len(run_index.refresh(run_index.load(file))) == 100
+    assert read == []
+    changed = tmp_path / "runs" / "run-3" / "events.jsonl"
+    changed.write_bytes(changed.read_bytes() + encode(Step(step=1, epoch=1, loss=0.5)))
+    run_index.refresh(run_index.load(file))
+    assert read == ["run-3"]
     file.write_text("broken", encoding="utf-8")
     assert run_index.load(file) == {}
     one = tmp_path / "runs" / "run-7"
     (one / "events.jsonl").unlink()
     again = run_index.refresh({}, [tmp_path / "runs"])
-    assert len(again) == 999
+    assert len(again) == 99
     assert all(run.status == "interrupted" for run in again)
 
 
-def test_events_of_a_long_run_are_read_within_a_second(tmp_path):
+def test_events_of_a_long_run_are_read_whole(tmp_path):
     hello = Hello(run_directory=str(tmp_path), name="long", architecture="sd1", device="CPU")
     lines = [encode(Step(step=n, epoch=1, loss=0.5)) for n in range(1, 20_001)]
     (tmp_path / "events.jsonl").write_bytes(encode(hello) + b"".join(lines))
-    start = time.thread_time()
-    facts = read_facts(tmp_path)
-    assert facts.step == 20_000
-    assert time.thread_time() - start < 1.0  # 100,000 take 1 s on an idle machine
+    assert read_facts(tmp_path).step == 20_000
 
 
 def test_resume_changes_are_set_texts():

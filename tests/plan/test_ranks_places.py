@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
-from engine.plan.matching import PATIENCE_S, Patterns
+from engine.plan.matching import Patterns
 from engine.plan.place_notes import place_notes
 from engine.plan.ranks import place
 from engine.plan.site import Placement
-from engine.plan.sites import RULES, ModelShape, sites_of
+from engine.plan.sites import ModelShape, sites_of
 from engine.plan.sites.flux import FluxShape
 from engine.plan.summary import summarize
 from engine.schema.architectures import ARCHITECTURES
@@ -203,26 +202,12 @@ def test_a_plan_is_shown_although_an_option_cannot_be_used() -> None:
 def test_patterns_that_cost_too_much_stop() -> None:
     """Each is harmless by itself; together they use up the patience, not an afternoon."""
     slow = [".*a.*b.*" + letter + "Q" for letter in "abcdefgh"] * 40
-    began = time.perf_counter()
     with pytest.raises(OptionError, match="take too long") as caught:
         patterns = Patterns("exclude_patterns", slow)
         for _ in range(10_000):
             for site in sites_of("flux"):
                 patterns.first(site)
     assert caught.value.key == "exclude_patterns"
-    assert time.perf_counter() - began < PATIENCE_S + 5
-
-
-@pytest.mark.parametrize("architecture", RULES)
-def test_a_plan_is_made_at_every_keystroke(architecture: str) -> None:
-    """Goal 2 ms for FLUX on a free core; the bound leaves room for a busy machine."""
-    sites, network = sites_of(architecture), Network(network_reg_dims=["blocks_0_=8", "mlp=2"])
-    spent = []
-    for _ in range(5):
-        began = time.perf_counter()
-        place(network, sites, architecture)
-        spent.append(time.perf_counter() - began)
-    assert min(spent) < 0.03
 
 
 def test_a_plan_tells_what_the_model_at_hand_does_not_have() -> None:

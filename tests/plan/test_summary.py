@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -109,18 +108,6 @@ def test_memory_answers_to_the_options() -> None:
     # the published 860 M and 123 M parameters, within 1 %
     assert parts["picture model"] / 2 == pytest.approx(860e6, rel=0.01)
     assert parts["text encoder"] / 2 == pytest.approx(123e6, rel=0.01)
-
-
-def test_it_is_fast_enough_for_every_keystroke() -> None:
-    """Below 5 ms of processor time without pictures."""
-    spec = job()
-    summarize(spec)
-    best = 1.0
-    for _ in range(10):
-        start = time.process_time()
-        summarize(spec)
-        best = min(best, time.process_time() - start)
-    assert best < 0.005
 
 
 def test_wrong_lr_weights_do_not_hide_the_rest() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
-import time
 
 import pytest
 
@@ -123,9 +122,7 @@ def test_index_that_answers_refuses_or_stays_silent(monkeypatch: pytest.MonkeyPa
     server.server_close()
     assert not index_answers(url + "/torch/")
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        began = time.monotonic()
         assert not index_answers(f"http://127.0.0.1:{silent.getsockname()[1]}/", 0.2)
-        assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,6 @@ def test_a_cancel_on_stdin_leaves_nothing_half_written(
             while time.monotonic() < end:
                 time.sleep(0.001)
 
-    began = time.monotonic()
     assert _run(work, argparse.Namespace(json=True, out=target)) == 130
-    assert time.monotonic() - began < 10
     assert last_line(capsys) == {"cancelled": True}
     assert list(tmp_path.iterdir()) == []

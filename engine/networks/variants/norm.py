@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.networks.problem import AdapterProblem
+from engine.networks.standing import owner_on, restore, stand
 from engine.plan.site import Placement
 
 
@@ -62,14 +63,14 @@ class NormDelta(nn.Module):
 
 
 class NormForward:
-    """Stands as `forward` on one norm and adds any number of differences to it."""
+    """Its `run` stands as `forward` on one norm and adds any number of differences to it."""
 
     def __init__(self, host: nn.Module) -> None:
         self.host = host
         self.deltas: list[NormDelta] = []
         self.original: Callable[..., Any] = host.forward
 
-    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def run(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run the norm on x with what is added to it."""
         acting = [delta for delta in self.deltas if delta.acts()]
         if not acting or args or kwargs:
@@ -93,16 +94,16 @@ class NormForward:
     def remove(self, delta: nn.Module) -> None:
         """Take a difference off; restore the norm if none is left."""
         self.deltas = [d for d in self.deltas if d is not delta]
-        if not self.deltas and self.host.__dict__.get("forward") is self:
-            del self.host.__dict__["forward"]
+        if not self.deltas and owner_on(self.host) is self:
+            restore(self.host, None)
 
 
 def put_on_norm(host: nn.Module, delta: NormDelta) -> NormForward:
     """Add a difference to a norm and return the forward that stands there now."""
-    forward = host.__dict__.get("forward")
+    forward = owner_on(host)
     if not isinstance(forward, NormForward):
         forward = NormForward(host)
-        host.__dict__["forward"] = forward
+        stand(host, forward.run)
     forward.deltas.append(delta)
     return forward
 
