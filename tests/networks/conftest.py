@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel
+
+from tests.networks.cells import Base, base_of
 
 HERE = Path(__file__).parents[1] / "golden" / "sd15"
 SHARED = Path(__file__).parents[3] / "shared" / "golden" / "sd15"
@@ -70,3 +73,9 @@ def case() -> Callable[[str], tuple[Path, dict[str, Tensor]]]:
         return golden_file(f"{name}.safetensors"), load_file(golden_file(f"{name}.io.safetensors"))
 
     return of
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Base]:
+    """Tiny models to train on; the last one asked for is kept."""
+    return lru_cache(maxsize=1)(lambda name: base_of(name, tmp_path_factory.mktemp(name)))
