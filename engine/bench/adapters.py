@@ -25,6 +25,7 @@ from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
 from engine.bench.bases import FULL, NARROW, TOY, Base, sd1
+from engine.bench.products import bare_products, rows_of
 from engine.networks.network import Network
 from engine.networks.shape import shape_of
 from engine.plan.ranks import place
@@ -79,8 +80,9 @@ def run(quick: bool = False) -> dict[str, Any]:
     Returns:
         For SD 1.5's attention alone (192 sites) and with convolutions (278), and for the narrow
         models of the other architectures: the step of our adapters, of DoRA and of peft's adapters
-        as ratios to the frozen step, from medians of pairs and from minima; DyLoRA's step and the
-        max-norm rule as ratios to the step of plain adapters.
+        as ratios to the frozen step, from medians of pairs and from minima; our overhead, and that
+        of the bare matrix products, as parts of peft's; DyLoRA's step and the max-norm rule as
+        ratios to the step of plain adapters.
     """
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -116,6 +118,9 @@ def measured(architecture: str, base: Base, rounds: int) -> dict[str, Any]:
             figures[name][f"{form}_by_minima"] = _ratio(chosen, form, min, blocks)
         peft, plain = (_ratio(chosen, form, min, blocks) - 1 for form in ("peft", PLAIN))
         figures[name]["overhead_to_peft"] = plain / peft
+        if all("products" in block.seconds for block in chosen):
+            products = sum(block.count * min(block.seconds["products"]) for block in chosen)
+            figures[name]["products_to_peft"] = products / (peft * _frozen(blocks, min))
         figures[name]["goal"] = GOALS[name] if architecture == "sd1" else GOAL_TO_PEFT
     plain = _ratio(blocks, PLAIN, min, blocks)
     step = plain * figures["frozen_step_seconds_by_minima"]
@@ -181,6 +186,10 @@ def _measure(block: Block, base: Base, networks: dict[str, Network], rounds: int
         for segment in adapter.site.segments
         if segment.module.startswith(f"{block.path}.")
     ]
+    linears = [m for m in map(base.denoiser.get_submodule, modules) if isinstance(m, nn.Linear)]
+    if len(linears) == len(modules):
+        bare = bare_products(rows_of(lambda: _forward(block, block.module), linears), RANK)
+        forms["products"] = lambda: _timed(bare)
     theirs = _with_peft(block, modules)
     peft = [p for p in theirs.parameters() if p.requires_grad]
     forms["peft"] = lambda: _timed(lambda: _step(block, peft, theirs))
@@ -223,6 +232,14 @@ def _with_peft(block: Block, modules: Sequence[str]) -> nn.Module:
 
 def _step(block: Block, parameters: Sequence[Tensor] = (), module: nn.Module | None = None) -> None:
     """Forward, and backward to the input and the adapters."""
+    x, outputs = _forward(block, module or block.module)
+    torch.autograd.grad(
+        outputs, [x, *parameters], [torch.ones_like(t) for t in outputs], allow_unused=True
+    )
+
+
+def _forward(block: Block, module: nn.Module) -> tuple[Tensor, list[Tensor]]:
+    """Return the input and the outputs that have a gradient."""
     arguments, keywords = block.arguments, dict(block.keywords)
     x = arguments[0] if arguments else keywords["hidden_states"]
     x = x.detach().requires_grad_(True)
@@ -230,12 +247,9 @@ def _step(block: Block, parameters: Sequence[Tensor] = (), module: nn.Module | N
         arguments = (x, *arguments[1:])
     else:
         keywords["hidden_states"] = x
-    y = (module or block.module)(*arguments, **keywords)
+    y = module(*arguments, **keywords)
     outputs = [y] if isinstance(y, Tensor) else [t for t in y if isinstance(t, Tensor)]
-    outputs = [t for t in outputs if t.requires_grad]
-    torch.autograd.grad(
-        outputs, [x, *parameters], [torch.ones_like(t) for t in outputs], allow_unused=True
-    )
+    return x, [t for t in outputs if t.requires_grad]
 
 
 def _timed(work: Callable[[], object]) -> float:

