@@ -19,6 +19,7 @@ PARTS = {
     "adapters": "engine.bench.adapters",
     "files": "engine.bench.files",
     "startup": "engine.bench.startup",
+    "plan": "engine.bench.plan",
     "window": "app.bench_window",
     "chart": "app.bench_chart",
     "pipe": "app.bench_pipe",
