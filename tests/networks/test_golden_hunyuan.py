@@ -10,7 +10,7 @@ from diffusers.models.transformers.transformer_hunyuanimage import HunyuanImageT
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from engine.architectures.hunyuan_image_files import load_denoiser
+from engine.architectures.hunyuan_image.files import load_denoiser
 from engine.networks import attach_file
 from engine.networks.layouts import in_comfyui_names
 from engine.networks.shape import shape_of
