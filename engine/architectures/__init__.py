@@ -1,4 +1,4 @@
-"""Base models: one file an architecture, one call to load any of them."""
+"""Base models: one room an architecture, one call to load any of them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
     from engine.architectures.architecture import Loading, TrainableModel
 
 LOADERS = {
-    "sd1": "sd_load",
-    "sd2": "sd_load",
-    "sdxl": "sdxl_load",
-    "flux": "flux_load",
-    "sd3": "sd3_load",
-    "lumina2": "lumina2_load",
-    "hunyuan_image": "hunyuan_image_load",
-    "anima": "anima_load",
+    "sd1": "sd",
+    "sd2": "sd",
+    "sdxl": "sdxl",
+    "flux": "flux",
+    "sd3": "sd3",
+    "lumina2": "lumina2",
+    "hunyuan_image": "hunyuan_image",
+    "anima": "anima",
 }
-"""Architecture → the module here whose `load(loading)` loads it; imported when it is asked for."""
+"""Architecture → its room, whose `load.py` loads it; imported when it is asked for."""
 
 
 def load(loading: Loading) -> TrainableModel:
@@ -28,7 +28,7 @@ def load(loading: Loading) -> TrainableModel:
         ModelProblem: with what is wrong, what to do, and the field it concerns.
         KeyError: for an architecture that there is not.
     """
-    module = import_module(f"engine.architectures.{LOADERS[loading.architecture]}")
+    module = import_module(f"engine.architectures.{LOADERS[loading.architecture]}.load")
     _refuse_wrong_parts(loading)
     return module.load(loading)
 

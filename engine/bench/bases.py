@@ -169,7 +169,7 @@ def anima(size: Narrow) -> Base:
     """Two blocks of Anima's Cosmos transformer."""
     from diffusers.models.transformers.transformer_cosmos import CosmosTransformer3DModel
 
-    from engine.architectures.anima_load import provide_resize
+    from engine.architectures.anima.load import provide_resize
 
     provide_resize()
     model = CosmosTransformer3DModel(

@@ -115,7 +115,7 @@ def model(path: str) -> dict[str, Any]:
 
 def _import_first() -> None:
     """Import the libraries, so that their own memory does not count as loading's."""
-    import engine.architectures.sdxl_load  # noqa: F401
+    import engine.architectures.sdxl.load  # noqa: F401
 
 
 def _in_own_process(function: str, arguments: str) -> dict[str, Any]:

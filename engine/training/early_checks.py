@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from engine.architectures.four_bits import check_four_bits
+from engine.architectures.running.four_bits import check_four_bits
 from engine.networks.attach import match, refuse_variants, require_fit
 from engine.networks.file import read
 from engine.networks.problem import AdapterProblem

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from engine.architectures.architecture import Loading, Part, TrainableModel
-from engine.architectures.frozen import blocks_of
-from engine.architectures.running import fetch_denoiser
+from engine.architectures.running.denoiser import fetch_denoiser
+from engine.architectures.running.frozen import blocks_of
 from engine.plan.block_lists import swap_problem
 from engine.schema.job import Job
 from engine.schema.problem import JobError

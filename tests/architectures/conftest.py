@@ -12,7 +12,7 @@ import torch
 
 from engine.architectures import load
 from engine.architectures.architecture import Loading
-from engine.architectures.sd import SdModel
+from engine.architectures.sd.model import SdModel
 from engine.schema.model import Model
 from tests.tiny import Layout, make_sd1
 

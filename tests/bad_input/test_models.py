@@ -10,7 +10,7 @@ import torch
 
 from engine.architectures import load
 from engine.architectures.architecture import Loading, ModelProblem
-from engine.architectures.frozen import blocks_of
+from engine.architectures.running.frozen import blocks_of
 from engine.plan.before_loading import problems_before_loading, sites_at_hand
 from engine.plan.block_lists import swappable
 from engine.plan.detect import look_at

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.architectures.architecture import ModelProblem
-from engine.architectures.checkpoint import open_checkpoint
+from engine.architectures.loading.checkpoint import open_checkpoint
 from engine.plan.before_loading import problems_before_loading
 from engine.plan.detect import look_at
 from engine.plan.fp8_scales import lost_scale

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -42,7 +42,7 @@ class Golden:
         return {"denoiser": self.unet, "text_encoder": self.text_encoder}
 
     @torch.no_grad()
-    def run(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def run(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Both models' outputs for a case's inputs."""
         latents = self.unet(tensors["in.x"], tensors["in.t"], tensors["in.ctx"]).sample
         text = self.text_encoder(tensors["in.ids"]).last_hidden_state

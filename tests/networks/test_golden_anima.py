@@ -11,7 +11,7 @@ from diffusers.models.condition_embedders.condition_embedder_anima import AnimaT
 from diffusers.models.transformers.transformer_cosmos import CosmosTransformer3DModel
 from torch import Tensor, nn
 
-from engine.architectures.anima_load import provide_resize
+from engine.architectures.anima.load import provide_resize
 from engine.networks import attach_file
 from tests.networks.golden_case import check_case
 

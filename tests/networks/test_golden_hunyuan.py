@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers.models.transformers.transformer_hunyuanimage import HunyuanImageTransformer2DModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from engine.architectures.hunyuan_image_files import load_denoiser
+from engine.architectures.hunyuan_image.files import load_denoiser
 from engine.networks import attach_file
 from engine.networks.layouts import in_comfyui_names
 from engine.networks.shape import shape_of
 from engine.plan.sites import sites_of
+from tests.networks.golden_case import check_case
 from tests.networks.parts import error
 from tests.tiny_hunyuan_image import original_denoiser, tiny_hunyuan_image
 
@@ -39,7 +41,7 @@ def inputs(channels: int, text: int, glyphs: int) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def run(denoiser: HunyuanImageTransformer2DModel, io: dict[str, Tensor]) -> Tensor:
+def run(denoiser: HunyuanImageTransformer2DModel, io: Mapping[str, Tensor]) -> Tensor:
     return denoiser(
         io["in.x"], io["in.t"], io["in.txt"], io["in.txt_mask"],
         encoder_hidden_states_2=io["in.byt5"], encoder_attention_mask_2=io["in.byt5_mask"],
@@ -118,15 +120,10 @@ if SHARED.exists():  # its base model is too large to be kept beside the tests
         folder = SHARED / "diffusers" / "transformer"
         denoiser = HunyuanImageTransformer2DModel.from_pretrained(folder)
         denoiser.float().requires_grad_(False).eval()
-        io = load_file(SHARED / "all.io.safetensors")
-        io = {n: t.float() if t.is_floating_point() else t for n, t in io.items()}
-        base = run(denoiser, io)
-        assert error([base], [io["base.dit"]]) < 1e-4
-        handle = attach_file("hunyuan_image", {"denoiser": denoiser}, SHARED / "all.safetensors")
+        handle = check_case(
+            "hunyuan_image",
+            {"denoiser": denoiser},
+            lambda _, io: {"dit": run(denoiser, io)},
+            SHARED / "all.safetensors",
+        )
         assert (len(handle.used), handle.unused) == (26, ())
-        for kind, weight in (("lora", 1.0), ("lora_m0.5", 0.5)):
-            handle.set_weight(weight)
-            expected = io[f"{kind}.dit"] - io["base.dit"]
-            assert error([run(denoiser, io) - base], [expected]) < 2e-3
-        handle.detach()
-        assert torch.equal(run(denoiser, io), base)

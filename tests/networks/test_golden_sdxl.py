@@ -5,6 +5,7 @@ The text encoders and one case are in the repository, the large U-Net beside it 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from engine.networks import attach_file
-from tests.networks.parts import error
+from tests.networks.golden_case import check_case
 
 HERE = Path(__file__).parents[1] / "golden" / "sdxl"
 SHARED = Path(__file__).parents[3] / "shared" / "golden" / "sdxl"
@@ -41,7 +41,7 @@ def unet(y: Tensor) -> UNet2DConditionModel:
 
 
 @torch.no_grad()
-def run(components: dict[str, nn.Module], io: dict[str, Tensor]) -> dict[str, Tensor]:
+def run(components: dict[str, nn.Module], io: Mapping[str, Tensor]) -> dict[str, Tensor]:
     first = components["text_encoder"](io["in.ids"], output_hidden_states=True)
     second = components["text_encoder_2"](io["in.ids"], output_hidden_states=True)
     outputs = {
@@ -54,26 +54,10 @@ def run(components: dict[str, nn.Module], io: dict[str, Tensor]) -> dict[str, Te
     return outputs
 
 
-def check_case(path: Path, io: dict[str, Tensor], components: dict[str, nn.Module]) -> None:
-    """Deltas at weight 1 and 0.5 are the peer's, and detaching leaves not a bit."""
-    base = run(components, io)
-    for part, output in base.items():
-        assert error([output], [io[f"base.{part}"]]) < 1e-4
-    handle = attach_file("sdxl", components, path)
-    for kind, weight in (("lora", 1.0), ("lora_m0.5", 0.5)):
-        handle.set_weight(weight)
-        for part, output in run(components, io).items():
-            expected = io[f"{kind}.{part}"] - io[f"base.{part}"]
-            assert error([output - base[part]], [expected]) < 2e-3, (kind, part)
-    handle.detach()
-    assert all(torch.equal(base[part], output) for part, output in run(components, io).items())
-
-
 def test_the_text_encoders_give_what_the_peer_computed() -> None:
     components = text_encoders()
     path = HERE / "lora_r4a2.safetensors"
-    check_case(path, load_file(HERE / "lora_r4a2.io.safetensors"), components)
-    handle = attach_file("sdxl", components, path)
+    handle = check_case("sdxl", components, run, path)
     text = [n for n in load_file(path) if n.startswith("lora_te") and n.endswith("down.weight")]
     assert len(handle.used) == len(text) > 0
     assert {u.reason for u in handle.unused} == {"the denoiser is not given"}
@@ -82,7 +66,7 @@ def test_the_text_encoders_give_what_the_peer_computed() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_the_whole_model_gives_what_the_peer_computed(name: str) -> None:
     """Every key of the file is used: original names on the libraries' modules."""
-    io = load_file(SHARED / f"{name}.io.safetensors")
+    path = SHARED / f"{name}.safetensors"
+    io = load_file(path.with_suffix(".io.safetensors"))
     components = {"denoiser": unet(io["in.y"]), **text_encoders()}
-    check_case(SHARED / f"{name}.safetensors", io, components)
-    assert attach_file("sdxl", components, SHARED / f"{name}.safetensors").unused == ()
+    assert check_case("sdxl", components, run, path).unused == ()

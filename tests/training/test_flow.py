@@ -12,7 +12,7 @@ import torch
 from diffusers.training_utils import compute_loss_weighting_for_sd3
 from torch import Tensor
 
-from engine.architectures.flow_preview import denoise
+from engine.architectures.running.flow_preview import denoise
 from engine.schema.objective import Objective as Options
 from engine.training.flow import Flow
 from engine.training.noise import Noise, draw_noise, per_sample

@@ -210,7 +210,7 @@ def test_a_tracker_without_its_package_is_named(
 def test_losses_that_are_not_finite_end_the_run_after_five(
     job_data: dict[str, Any], train_here: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.architectures.sd import SdModel
+    from engine.architectures.sd.model import SdModel
 
     predict, calls = SdModel.predict, []
 
@@ -234,7 +234,7 @@ def test_losses_that_are_not_finite_end_the_run_after_five(
 def test_running_out_of_memory_names_mends_and_keeps_the_state(
     job_data: dict[str, Any], train_here: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.architectures.sd import SdModel
+    from engine.architectures.sd.model import SdModel
 
     predict, calls = SdModel.predict, []
 

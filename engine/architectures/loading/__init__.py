@@ -1,0 +1,1 @@
+"""Files and folders to modules, and what every loader does."""

@@ -1,0 +1,1 @@
+"""How models are run and kept, whatever the architecture: kernels, forms of weights, previews."""

@@ -1,0 +1,1 @@
+"""Text encoders and tokenizers that several architectures share: loaded, and fed."""

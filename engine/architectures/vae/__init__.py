@@ -1,0 +1,1 @@
+"""VAEs: loaded, and how pictures go in and out of them."""
