@@ -6,7 +6,7 @@ and the previews know no architecture by name (spec: training-sd-flux 2, 3, 5, 6
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Prediction = Literal["epsilon", "v", "flow"]
 """Of the noise, of the velocity on SD's discrete schedule, or of the flow n − x."""
 
-Part = Literal["denoiser", "vae", "text_encoder", "t5"]
-"""What is moved as one; `text_encoder` is all of them, `t5` that one among several."""
+Part = Literal["denoiser", "vae", "text_encoder"]
+"""What is moved as one; `text_encoder` is all of them."""
 
 Text = Mapping[str, Tensor]
 """Encoded captions: every tensor has the captions as its first dimension.
@@ -120,10 +120,18 @@ class Loading:
 
 @runtime_checkable
 class LiveEncoders(Protocol):
-    """A model whose T5 can rest while its other text encoders are trained."""
+    """A model of several text encoders, of which some can rest while others are trained."""
 
-    def encode_live(self, captions: Sequence[str]) -> dict[str, Tensor]:
-        """What `encode_text` gives, but for T5's; gradients flow if grad mode is on."""
+    def said_anew(
+        self, text: Text, captions: Sequence[str], encoders: Collection[str]
+    ) -> dict[str, Tensor]:
+        """Encoded captions with what some encoders said said anew, as `encode_text` would.
+
+        Args:
+            text: the captions as they were encoded before.
+            captions: the same ones.
+            encoders: the roles of those that speak; gradients flow if grad mode is on.
+        """
         ...
 
 

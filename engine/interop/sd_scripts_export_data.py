@@ -11,6 +11,7 @@ from engine.interop.exported import Sheet
 from engine.schema.architectures import UNET
 from engine.schema.dataset_folder import Folder
 from engine.schema.options import options
+from engine.schema.text_encoders import live_encoders
 
 _FILTERS = {"box": "area"}
 _PLAIN = {
@@ -170,6 +171,8 @@ def _beside(sheet: Sheet) -> None:
     sheet.put("cache_latents_to_disk", latents == "disk")
     if sheet.architecture in ("sd1", "sd2") and text != "off":
         sheet.lack("dataset.cache_text", "captions of SD 1.x and 2.x are not kept there")
+    elif text != "off" and sheet.architecture == "sdxl" and live_encoders(sheet.job):
+        sheet.lack("dataset.cache_text", "those of SDXL are kept there only if no encoder learns")
     elif text != "off":
         sheet.put("cache_text_encoder_outputs", True)
         sheet.put("cache_text_encoder_outputs_to_disk", text == "disk")

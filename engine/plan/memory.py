@@ -29,12 +29,13 @@ from engine.plan.memory_sizes import (
     USUAL_VAE,
     VAE_PARAMETERS,
 )
-from engine.plan.site import Placement, Site
+from engine.plan.site import TEXT_ENCODERS, Placement, Site
 from engine.plan.sites import published_shape
 from engine.plan.weights import numbers_in
 from engine.schema.architectures import ARCHITECTURES, UNET
 from engine.schema.job import Job
 from engine.schema.optimizers import kind_of
+from engine.schema.text_encoders import live_encoders
 
 Phase = Literal["always", "encoding", "training"]
 
@@ -230,11 +231,18 @@ def _text_encoder(
     size = _weights(numbers, packed, rows, kept_as, precision)
     if job.dataset.cache_text == "off":
         return [_same("text encoder", size)]
-    if job.network.train == "denoiser":
+    live = live_encoders(job)
+    if not live:
         return [_same("text encoder", size, "encoding")]
-    t5 = sum(s.rows * s.columns for s in sites if s.family == "t5")
-    t5_size = _weights(t5, t5, 0, kept_as, precision)
-    return [_same("text encoder", size - t5_size), _same("T5", t5_size, "encoding")]
+    resting = []
+    for number, name in enumerate(ARCHITECTURES[job.model.architecture].text_encoders):
+        if number not in live:
+            own = [s for s in sites if s.component == TEXT_ENCODERS[number] and s.kind == "linear"]
+            numbers = sum(s.rows * s.columns for s in own)
+            each = _weights(numbers, numbers, 0, kept_as, precision)
+            resting.append(_same(name, each, "encoding"))
+            size -= each
+    return [_same("text encoder", size), *resting]
 
 
 def _embeddings(job: Job, facts: ModelFacts | None) -> int:

@@ -60,11 +60,6 @@ class Architecture:
     block_counts: Mapping[str, int] = field(default_factory=dict)  # selecting option → its blocks
     defaults: Mapping[str, object] = field(default_factory=dict)  # dotted path → value
 
-    @property
-    def has_t5(self) -> bool:
-        """T5 is among its encoders: what it says can be kept while the others are trained."""
-        return any(name.startswith("T5") for name in self.text_encoders)
-
 
 def _sd_blocks() -> tuple[BlockName, ...]:
     """Name the 25 blocks of an SD 1.x/2.x U-Net (spec: networks 4.1)."""

@@ -149,7 +149,8 @@ class Dataset(Table):
         "off",
         "Keep encoded captions",
         "Encode every caption once and let the text encoders leave memory. Not while they are "
-        "trained, but for T5, which can rest while the CLIP beside it learns.",
+        "trained; but of several, those can rest that are not: T5 beside a CLIP that learns, or "
+        "one of two CLIPs at rate 0.",
         section="Cache",
         aliases=("cache_text_encoder_outputs",),
     )

@@ -9,12 +9,12 @@ from engine.schema.architectures import ARCHITECTURES, CLIP, UNET, Architecture
 from engine.schema.flow_rules import broken_sizes, broken_text_dropout
 from engine.schema.job import Job
 from engine.schema.launch_rules import broken_launch
-from engine.schema.optimizer import text_encoder_rate
 from engine.schema.optimizers import FURTHER, NAMED, kind_of
 from engine.schema.options import get_at, option_at, options
 from engine.schema.place_rules import broken_places
 from engine.schema.problem import Problem
 from engine.schema.table import steps_of
+from engine.schema.text_encoders import adapted_encoders, encoder_rate, live_encoders
 from engine.schema.variant_rules import broken_variants
 
 HIGHEST_RATE = 10.0
@@ -200,11 +200,7 @@ def _rates(job: Job, architecture: Architecture) -> set[float]:
     if train != "text_encoder":
         own.add(optimizer.denoiser_lr)
     if train != "denoiser":
-        own |= {
-            text_encoder_rate(optimizer, i)
-            for i, name in enumerate(architecture.text_encoders)
-            if job.network.train_t5xxl or not name.startswith("T5")
-        }
+        own |= {encoder_rate(job, i) for i in adapted_encoders(job)}
     return {optimizer.learning_rate if rate is None else rate for rate in own}
 
 
@@ -249,10 +245,8 @@ def _schedule(job: Job) -> Iterator[Problem]:
 
 
 def _trains_all_it_keeps(job: Job) -> bool:
-    """Kept captions are of use only where an encoder is left alone: all of them, or T5."""
-    if job.network.train == "denoiser":
-        return False
-    return job.network.train_t5xxl or not ARCHITECTURES[job.model.architecture].has_t5
+    """Kept captions are of use only where an encoder is left alone: all of them, or some."""
+    return len(live_encoders(job)) == len(ARCHITECTURES[job.model.architecture].text_encoders)
 
 
 def _dataset(job: Job) -> Iterator[Problem]:

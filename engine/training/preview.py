@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from engine.architectures.architecture import Part, PreviewRequest, TrainableModel
+from engine.architectures.architecture import PreviewRequest, TrainableModel
 from engine.networks.network import Network
 from engine.protocol import Sample
 from engine.schema.samples import Prompt, Samples
 from engine.schema.whole_file import whole_file
 from engine.training.control import Control
 from engine.training.events import Events
+from engine.training.room import Resting
 from engine.training.run import Run
 
 if TYPE_CHECKING:
@@ -85,9 +86,9 @@ class Previews:
         control: Control,
         *,
         device: str,
-        resting: tuple[Part, ...],
+        resting: Resting,
     ) -> None:
-        """`resting` names the parts that lie on the CPU while no preview is drawn."""
+        """`resting` is what lies on the CPU while no preview is drawn."""
         self.previews = resolve_prompts(samples)
         self._samples = samples
         self._run, self._model, self._network = run, model, network
@@ -118,18 +119,15 @@ class Previews:
         """
         if not self.previews or step == self._drawn_at:
             return
-        parts: list[Part] = [part for part in self._resting if part != "text_encoder"]
-        if len(parts) < len(self._resting) and not self._kept:
+        if self._resting.prompts and not self._kept:
             self._keep_prompts()
-        for part in parts:
-            self._model.move(part, self._device)
+        self._resting.move(self._model, self._device)
         try:
             for number, preview in enumerate(self.previews):
                 self._draw_one(preview, number, step, epoch)
         finally:
             self._network.set_weight(1.0)
-            for part in parts:
-                self._model.move(part, "cpu")
+            self._resting.move(self._model, "cpu")
         self._drawn_at = step
 
     def _keep_prompts(self) -> None:

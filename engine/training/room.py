@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Collection
+from dataclasses import dataclass
 
-from engine.architectures.architecture import Loading, Part, TrainableModel
+import torch
+from torch import nn
+
+from engine.architectures.architecture import Loading, TrainableModel
 from engine.architectures.running.denoiser import fetch_denoiser
 from engine.architectures.running.frozen import blocks_of
 from engine.plan.block_lists import swap_problem
+from engine.plan.site import TEXT_ENCODERS
 from engine.schema.job import Job
 from engine.schema.problem import JobError
+from engine.schema.text_encoders import adapted_encoders
 from engine.training.block_swap import BlockSwap
 from engine.training.control import Control
 from engine.training.events import Events
@@ -48,20 +54,48 @@ def bring_denoiser(job: Job, model: TrainableModel, loading: Loading, events: Ev
     if not loading.denoiser_waits:
         return
     events.phase("loading", "Bringing the picture model to the device")
-    send_to_rest(job, model, job.network.train != "denoiser")
+    # Encoders with adapters stay until these are made, beside them.
+    send_to_rest(job, model, {TEXT_ENCODERS[i] for i in adapted_encoders(job)})
     fetch_denoiser(model.components["denoiser"], loading)
 
 
-def send_to_rest(job: Job, model: TrainableModel, adapts_text: bool) -> tuple[Part, ...]:
-    """Send parts that the steps do not need to the CPU; previews fetch them."""
-    resting: list[Part] = []
-    if job.dataset.cache_latents != "off":
-        resting.append("vae")
-    if job.dataset.cache_text != "off":
-        resting.append("t5" if adapts_text else "text_encoder")
-    for part in resting:
-        model.move(part, "cpu")
-    return tuple(resting)
+@dataclass(frozen=True)
+class Resting:
+    """What lies on the CPU while the adapter is trained, for previews to fetch.
+
+    Attributes:
+        vae: pictures are kept encoded.
+        prompts: all text encoders rest, so that prompts are encoded once and for all.
+        encoders: those that rest while others are trained.
+    """
+
+    vae: bool = False
+    prompts: bool = False
+    encoders: tuple[nn.Module, ...] = ()
+
+    def move(self, model: TrainableModel, device: torch.device | str) -> None:
+        """Move what a preview needs of it: all but encoders whose prompts are encoded."""
+        if self.vae:
+            model.move("vae", device)
+        for encoder in self.encoders:
+            nn.Module.to(encoder, device)
+
+
+def send_to_rest(job: Job, model: TrainableModel, live: Collection[str]) -> Resting:
+    """Send what the steps do not need to the CPU; `live` are the roles of encoders they do."""
+    kept = job.dataset.cache_text != "off"
+    resting = Resting(
+        vae=job.dataset.cache_latents != "off",
+        prompts=kept and not live,
+        encoders=tuple(
+            module for role, module in model.components.items()
+            if kept and live and role in TEXT_ENCODERS and role not in live
+        ),
+    )  # fmt: skip
+    resting.move(model, "cpu")
+    if resting.prompts:
+        model.move("text_encoder", "cpu")
+    return resting
 
 
 def swapped_blocks(job: Job, model: TrainableModel, device: Device) -> BlockSwap | None:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,12 @@ from engine.networks.problem import AdapterProblem
 from engine.networks.start import start_network
 from engine.plan.header import FileProblem
 from engine.plan.place_notes import place_notes
-from engine.plan.site import Site
+from engine.plan.site import TEXT_ENCODERS, Site
 from engine.plan.steps import RunLength
 from engine.protocol import Failure, Hello
 from engine.schema.job import Job
 from engine.schema.table import steps_of
+from engine.schema.text_encoders import live_encoders
 from engine.training.accelerator import make_accelerator
 from engine.training.block_swap import BlockSwap
 from engine.training.checkpointing import offload_checkpoints
@@ -85,6 +86,7 @@ class Session:
     total_steps: int
     trains_text: bool  # False once `training.stop_text_encoder_after` is reached
     adapts_text: bool
+    live_encoders: Collection[str]  # roles of text encoders whose words are never kept
     stop_text_after: int | None
     swap: BlockSwap | None
     together: Together
@@ -187,7 +189,9 @@ def _assemble(
         processes=together.world,
     )
     measurements = Measurements(loader.held_out(), loader.probe())
-    resting = send_to_rest(job, model, bool(of_text))
+    with_adapters = {a.site.component for a in of_text}
+    live = {TEXT_ENCODERS[i] for i in live_encoders(job)} & with_adapters
+    resting = send_to_rest(job, model, live)
     network.attach()
     network.train()
     if job.training.gradient_checkpointing:
@@ -245,6 +249,7 @@ def _assemble(
         total_steps=total,
         trains_text=any(p.requires_grad for a in of_text for p in a.parameters()),
         adapts_text=bool(of_text),
+        live_encoders=live,
         stop_text_after=steps_of(stop_after, total) if stop_after is not None else None,
         swap=swap,
         together=together,

@@ -131,13 +131,13 @@ def text_of(session: Session, batch: Batch) -> dict[str, Tensor]:
     Of kept captions, what encoders with adapters say is said anew.
     """
     model, kept = session.model, kept_text(session, batch)
-    if kept is not None and not session.adapts_text:
+    if kept is not None and not session.live_encoders:
         return kept
     with torch.set_grad_enabled(session.trains_text and torch.is_grad_enabled()):
         if kept is None:
             return model.encode_text(batch.captions)
         assert isinstance(model, LiveEncoders)  # others keep no captions while they are trained
-        return kept | model.encode_live(batch.captions)
+        return model.said_anew(kept, batch.captions, session.live_encoders)
 
 
 def kept_text(session: Session, batch: Batch) -> dict[str, Tensor] | None:

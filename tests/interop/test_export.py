@@ -83,6 +83,17 @@ def job_of(architecture: str) -> dict[str, Any]:
     return data
 
 
+def test_kept_captions_beside_a_trained_clip_are_not_of_sd_scripts() -> None:
+    """Its SDXL trainer keeps captions only where it trains no text encoder."""
+    data = job_of("sdxl")
+    assert "dataset.cache_text" not in dict(export_job(data).lacks)
+    data["network"]["train"] = "both"
+    data["optimizer"]["text_encoder_lr"] = [1e-5, 0.0]
+    exported = export_job(data)
+    assert "dataset.cache_text" in dict(exported.lacks)
+    assert "--cache_text_encoder_outputs" not in exported.files["train.sh"]
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_job_comes_back_as_it_went(architecture: str, tmp_path: Path) -> None:
     data = job_of(architecture)

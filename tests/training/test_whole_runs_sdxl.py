@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from engine.networks.file import read
 from tests.tiny import make_pictures
@@ -36,6 +37,25 @@ def test_a_folder_trains_its_unet_on_kept_captions(pictures: Path, tmp_path: Pat
     metadata = read(run.adapter).metadata
     assert metadata["ss_base_model_version"] == "sdxl_base_v1-0"
     assert metadata["modelspec.prediction_type"] == "v"
+
+
+def test_one_text_encoder_learns_while_the_others_words_are_kept(
+    pictures: Path, tmp_path: Path
+) -> None:
+    """The other's adapters are in the file too, and do nothing."""
+    path = make_sdxl(tmp_path / "model")
+    run = whole_run(
+        {"architecture": "sdxl", "path": str(path)},
+        pictures,
+        tmp_path,
+        network={"train": "text_encoder"},
+        optimizer={"text_encoder_lr": [0.0, 1e-2]},
+        samples={"steps": 1},
+    )
+    check_whole_run(run)
+    ups = {n: bool(t.any()) for n, t in load_file(run.adapter).items() if "lora_up" in n}
+    assert {n for n, learned in ups.items() if learned} == {n for n in ups if "te2" in n}
+    assert len(ups) == 36
 
 
 def test_a_file_trains_both_text_encoders(pictures: Path, tmp_path: Path) -> None:

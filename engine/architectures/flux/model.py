@@ -6,7 +6,7 @@ Spec: training-sd-flux 2, 3, 5, 6.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -111,21 +111,28 @@ class FluxModel:
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
         """Captions → the encoders' outputs (see the class); gradients flow if grad mode is on."""
-        encoders, masked = self.encoders, self.options.t5_attention_mask
-        states, mask = encode_t5(
-            encoders.t5,
-            encoders.t5_tokenizer,
-            captions,
-            self.options.t5_max_tokens,
-            masked=masked,
-        )
-        text = self.encode_live(captions) | {"states": states}
-        return text | {"states_mask": mask} if masked else text
+        return self.said_anew({}, captions, ("text_encoder", "text_encoder_2"))
 
-    def encode_live(self, captions: Sequence[str]) -> dict[str, Tensor]:
-        """CLIP's pooled vectors alone: it may be trained while T5's states are kept."""
-        windows = windows_of(self.encoders.clip_tokenizer, captions, 1, weighted=False)
-        return {"pooled": encode_hidden(self.encoders.clip, windows).pooled}
+    def said_anew(
+        self, text: Text, captions: Sequence[str], encoders: Collection[str]
+    ) -> dict[str, Tensor]:
+        """The text with what CLIP, T5 or both say of the captions; see `LiveEncoders`."""
+        said = dict(text)
+        if "text_encoder" in encoders:
+            windows = windows_of(self.encoders.clip_tokenizer, captions, 1, weighted=False)
+            said["pooled"] = encode_hidden(self.encoders.clip, windows).pooled
+        if "text_encoder_2" in encoders:
+            masked = self.options.t5_attention_mask
+            said["states"], mask = encode_t5(
+                self.encoders.t5,
+                self.encoders.t5_tokenizer,
+                captions,
+                self.options.t5_max_tokens,
+                masked=masked,
+            )
+            if masked:
+                said["states_mask"] = mask
+        return said
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> list[dict[str, Tensor]]:
@@ -217,12 +224,11 @@ class FluxModel:
     # Devices and speed
 
     def move(self, part: Part, device: torch.device | str) -> None:
-        """Move a part to a device; both text encoders are one part, and T5 is one by itself."""
+        """Move a part to a device; both text encoders are one."""
         modules: dict[Part, tuple[nn.Module, ...]] = {
             "denoiser": (self.transformer,),
             "vae": (self.pictures.vae,),
             "text_encoder": (self.encoders.clip, self.encoders.t5),
-            "t5": (self.encoders.t5,),
         }
         for module in modules[part]:
             module.to(device)

@@ -6,7 +6,7 @@ encoder, and `engine.architectures.sdxl.text.SdxlText` with two (spec: training-
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -70,6 +70,12 @@ class TextSide(Protocol):
         """Encode captions for training; gradients flow if grad mode is on."""
         ...
 
+    def said_anew(
+        self, text: Text, captions: Sequence[str], encoders: Collection[str]
+    ) -> dict[str, Tensor]:
+        """The text with what these encoders say of the captions; see `LiveEncoders`."""
+        ...
+
     def encode_prompts(self, prompts: Sequence[str]) -> list[dict[str, Tensor]]:
         """Encode the prompts of one preview: an entry each, all of the longest one's length."""
         ...
@@ -96,6 +102,12 @@ class ClipText:
         weighted = self.options.weighted_captions
         windows = windows_of(self.tokenizer, captions, self.options.windows, weighted=weighted)
         return {"states": self._encode(windows, use_weights=weighted, keep_mean=False)}
+
+    def said_anew(
+        self, text: Text, captions: Sequence[str], encoders: Collection[str]
+    ) -> dict[str, Tensor]:
+        """The only encoder says all, or nothing."""
+        return self.encode(captions) if "text_encoder" in encoders else dict(text)
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[dict[str, Tensor]]:
         """Prompts of one preview → an entry each, all of the longest one's length."""
@@ -171,6 +183,12 @@ class SdModel:
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
         """Encode captions for training; gradients flow if grad mode is on."""
         return self.texts.encode(captions)
+
+    def said_anew(
+        self, text: Text, captions: Sequence[str], encoders: Collection[str]
+    ) -> dict[str, Tensor]:
+        """The text with what these encoders say of the captions; see `LiveEncoders`."""
+        return self.texts.said_anew(text, captions, encoders)
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> list[dict[str, Tensor]]:

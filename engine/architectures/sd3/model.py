@@ -6,7 +6,7 @@ Spec: training-sd-flux 2, 3, 5, 6.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -117,30 +117,31 @@ class Sd3Model:
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
         """Captions → the encoders' outputs (see the class); gradients flow if grad mode is on."""
-        encoders = self.encoders
-        text = self.encode_live(captions)
-        if encoders.t5 is not None:
-            text["t5"], _ = encode_t5(
-                encoders.t5,
-                encoders.tokenizer_t5,
+        return self.said_anew({}, captions, self.encoders.modules)
+
+    def said_anew(
+        self, text: Text, captions: Sequence[str], encoders: Collection[str]
+    ) -> dict[str, Tensor]:
+        """The text with what these encoders say of the captions; see `LiveEncoders`."""
+        own, said = self.encoders, dict(text)
+        for role, name, encoder, tokenizer in (
+            ("text_encoder", "l", own.clip_l, own.tokenizer_l),
+            ("text_encoder_2", "g", own.clip_g, own.tokenizer_g),
+        ):
+            if role in encoders:
+                windows = windows_of(tokenizer, captions, 1, weighted=False)
+                masked = self.options.clip_attention_mask
+                output = encode_hidden(encoder, windows, mask_padding=masked)
+                said[f"clip_{name}"], said[f"pooled_{name}"] = output.states, output.pooled
+        if own.t5 is not None and "text_encoder_3" in encoders:
+            said["t5"], _ = encode_t5(
+                own.t5,
+                own.tokenizer_t5,
                 captions,
                 self.options.t5_max_tokens,
                 masked=self.options.t5_attention_mask,
             )
-        return text
-
-    def encode_live(self, captions: Sequence[str]) -> dict[str, Tensor]:
-        """The same of both CLIPs alone, which may be trained while T5's are kept."""
-        encoders, masked = self.encoders, self.options.clip_attention_mask
-        text: dict[str, Tensor] = {}
-        for name, encoder, tokenizer in (
-            ("l", encoders.clip_l, encoders.tokenizer_l),
-            ("g", encoders.clip_g, encoders.tokenizer_g),
-        ):
-            windows = windows_of(tokenizer, captions, 1, weighted=False)
-            output = encode_hidden(encoder, windows, mask_padding=masked)
-            text[f"clip_{name}"], text[f"pooled_{name}"] = output.states, output.pooled
-        return text
+        return said
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> list[dict[str, Tensor]]:
@@ -255,12 +256,11 @@ class Sd3Model:
     # Devices and speed
 
     def move(self, part: Part, device: torch.device | str) -> None:
-        """Move a part to a device; all text encoders are one part, and T5 is one by itself."""
+        """Move a part to a device; all text encoders are one."""
         modules: Mapping[str, Sequence[nn.Module]] = {
             "denoiser": [self.transformer],
             "vae": [self.pictures.vae],
             "text_encoder": list(self.encoders.modules.values()),
-            "t5": [self.encoders.t5] if self.encoders.t5 is not None else [],
         }
         for module in modules[part]:
             nn.Module.to(module, device)

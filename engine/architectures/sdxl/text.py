@@ -5,7 +5,7 @@ Everything else is `engine.architectures.sd.model.SdModel`'s (spec: training-sd-
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from engine.architectures.architecture import Text
 from engine.architectures.fingerprint import fingerprint
 from engine.architectures.text_encoders.clip_windows import (
-    ClipOutput,
     ClipTokenizer,
-    Windows,
     encode_hidden,
     weigh,
     windows_of,
@@ -50,11 +48,26 @@ class SdxlText:
         self.tokenizer_l, self.tokenizer_g = tokenizer_l, tokenizer_g
         self.options = options
         self.encoders: Mapping[str, nn.Module] = {"text_encoder": clip_l, "text_encoder_2": clip_g}
+        self._tokenizers = {"text_encoder": tokenizer_l, "text_encoder_2": tokenizer_g}
 
     def encode(self, captions: Sequence[str]) -> dict[str, Tensor]:
         """Captions → states and pooled vectors; gradients flow if grad mode is on."""
         weighted = self.options.weighted_captions
         return self._encode(captions, self.options.windows, weighted=weighted, keep_mean=False)
+
+    def said_anew(
+        self, text: Text, captions: Sequence[str], encoders: Collection[str]
+    ) -> dict[str, Tensor]:
+        """The text with what one encoder says, or both; CLIP-L's are the first of the states."""
+        weighted, width = self.options.weighted_captions, self.clip_l.config.hidden_size
+        states, pooled = list(text["states"].tensor_split([width], dim=-1)), text["pooled"]
+        for i, role in enumerate(self.encoders):
+            if role in encoders:
+                states[i], own = self._of_one(
+                    role, captions, self.options.windows, weighted, keep_mean=False
+                )
+                pooled = own if role == "text_encoder_2" else pooled
+        return {"states": torch.cat(states, dim=-1), "pooled": pooled}
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[dict[str, Tensor]]:
         """Prompts of one preview → an entry each, all of the longest one's length."""
@@ -64,12 +77,17 @@ class SdxlText:
     def _encode(
         self, texts: Sequence[str], count: int | None, *, weighted: bool, keep_mean: bool
     ) -> dict[str, Tensor]:
-        first = windows_of(self.tokenizer_l, texts, count, weighted=weighted)
-        second = windows_of(self.tokenizer_g, texts, count, weighted=weighted)
-        clip_l = encode_hidden(self.clip_l, first, -self._layer)
-        clip_g = encode_hidden(self.clip_g, second, -self._layer)
-        states = [_states(clip_l, first, keep_mean), _states(clip_g, second, keep_mean)]
-        return {"states": torch.cat(states, dim=-1), "pooled": clip_g.pooled}
+        first, _ = self._of_one("text_encoder", texts, count, weighted, keep_mean)
+        second, pooled = self._of_one("text_encoder_2", texts, count, weighted, keep_mean)
+        return {"states": torch.cat([first, second], dim=-1), "pooled": pooled}
+
+    def _of_one(
+        self, role: str, texts: Sequence[str], count: int | None, weighted: bool, keep_mean: bool
+    ) -> tuple[Tensor, Tensor]:
+        """What one encoder says: its states, weighted, and its pooled vectors."""
+        windows = windows_of(self._tokenizers[role], texts, count, weighted=weighted)
+        output = encode_hidden(self.encoders[role], windows, -self._layer)
+        return weigh(output.states, windows, keep_mean=keep_mean), output.pooled
 
     @property
     def _layer(self) -> int:
@@ -101,7 +119,3 @@ class SdxlText:
                 "time_ids": text["sizes"].to(device, torch.float32),
             },
         }
-
-
-def _states(output: ClipOutput, windows: Windows, keep_mean: bool) -> Tensor:
-    return weigh(output.states, windows, keep_mean=keep_mean)
