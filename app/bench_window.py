@@ -39,9 +39,12 @@ window = QMainWindow()
 window.resize(1280, 800)
 """
 _OURS = """
-from app.main import make_application, make_window
+from app.main import make_application, open_window, parser
+from app.settings import places
+from app.single_instance import SingleInstance
 app = make_application()
-window = make_window()
+assert SingleInstance(places().state).claim()
+window = open_window(parser().parse_args([]))
 """
 
 

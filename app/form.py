@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from app.consequences import consequence
@@ -75,27 +75,37 @@ class Form(QScrollArea):
         self._late = QTimer(self, interval=0, singleShot=True)
         self._late.timeout.connect(self._build_next)
         self._unbuilt: list[str] = list(GROUPS)
+        self._is_built = False
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Make the groups that fill the view, so that the first paint has them at their places."""
+        super().showEvent(event)
+        while self._unbuilt and self._inner.sizeHint().height() < self.height():
+            self._build_group()
 
     def build(self) -> None:
-        """Make the rows, a group a turn of the event loop; to be called after the first paint."""
-        if self._unbuilt and not self._late.isActive():
+        """Make the other rows, a group a turn of the event loop; to be called after a paint."""
+        if not self._is_built:
             self._late.start()
 
     def finish_building(self) -> None:
         """Make what is still to be made at once."""
-        while self._unbuilt:
+        while not self._is_built:
             self._build_next()
 
     def _build_next(self) -> None:
         if self._unbuilt:
-            name = self._unbuilt.pop(0)
-            self._add_group(name)
-            self._refresh_group(name)
-        if self._unbuilt:
+            self._build_group()
             self._late.start()
         else:
+            self._is_built = True
             self._late.stop()
             self.show_problems()
+
+    def _build_group(self) -> None:
+        name = self._unbuilt.pop(0)
+        self._add_group(name)
+        self._refresh_group(name)
 
     def _add_group(self, name: str) -> None:
         group = FormGroup(name, self.document, self._settings, self._inner)
@@ -148,8 +158,9 @@ class Form(QScrollArea):
 
     def set_folded(self, names: Iterable[str]) -> None:
         """Show these groups as one line each, as at the first start."""
-        self._folded = frozenset(names)
-        self.refresh_all()
+        if self._folded != frozenset(names):
+            self._folded = frozenset(names)
+            self.refresh_all()
 
     def unfold(self, name: str) -> None:
         """Open a folded group."""
@@ -158,6 +169,8 @@ class Form(QScrollArea):
 
     def refresh_all(self) -> None:
         """Show every value, mark and field as it is now."""
+        if not self.groups:
+            return
         self._inner.setUpdatesEnabled(False)
         for name in GROUPS:
             if name not in self._unbuilt:
@@ -192,7 +205,7 @@ class Form(QScrollArea):
         row.set_values([document.get(p) for p in row.paths])
         changed = [p for p in row.paths if document.is_changed(p)]
         row.set_changed(bool(changed), [document.preset_value(p) for p in row.paths])
-        row.set_hint(consequence(path, document.job))
+        row.set_hint(consequence(path, document.get))
 
     # -- listening -------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
@@ -119,13 +120,7 @@ class FormGroup(QWidget):
         self._column.addWidget(self.title)
         self._column.addWidget(self.fold_header)
         self.sections: dict[str, Section] = {}
-        self.entries = [o for o in options().values() if self._is_own(o)]
-
-    def _is_own(self, option: Option) -> bool:
-        return (
-            option.group == self.name and option.kind != "table" and "[]" not in option.path
-            and option.path not in HIDDEN_PATHS
-        )  # fmt: skip
+        self.entries = _entries()[name]
 
     def _on_unfold(self, _open: bool) -> None:
         self.unfolded.emit()
@@ -240,6 +235,16 @@ class FormGroup(QWidget):
         for tables in self.tables.values():
             found.update(tables.cards.rows())
         return found
+
+
+@cache
+def _entries() -> Mapping[str, Sequence[Option]]:
+    """Group → its fields with a place of their own in the form."""
+    found: dict[str, list[Option]] = {}
+    for path, option in options().items():
+        if option.kind != "table" and "[]" not in path and path not in HIDDEN_PATHS:
+            found.setdefault(option.group, []).append(option)
+    return found
 
 
 def _section_of(option: Option) -> str:

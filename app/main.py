@@ -14,11 +14,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, QLocale, Qt, QTimer
+from PySide6.QtCore import QCoreApplication, QLocale, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
 from app.document import Document
+from app.greeting import shorten
 from app.icons import icon
 from app.preset_store import PresetStore
 from app.session import Session
@@ -51,7 +52,8 @@ def make_application(arguments: Sequence[str] = ()) -> QApplication:
     QGuiApplication.setDesktopFileName("graft")
     app = QApplication.instance()
     if not isinstance(app, QApplication):
-        app = QApplication(["graft", *arguments])
+        # The style by its name, as setStyle() would have Qt's largest class made for Python.
+        app = QApplication(["graft", "-style", "Fusion", *arguments])
     locale.setlocale(locale.LC_NUMERIC, "C")  # QApplication takes it from the environment
     QLocale.setDefault(QLocale.c())  # numbers to type are in C form (spec: gui 3.5)
     return app
@@ -83,13 +85,21 @@ def main(argv: Sequence[str] = ()) -> int:
             return 0
         sys.stderr.write("Graft is open already, but does not answer.\n")
         return 1
-    window = make_window()
+    window = open_window(options)
     instance.asked.connect(lambda arguments: _take_arguments(window, arguments))
-    window.show()
-    QTimer.singleShot(0, window, lambda: _furnish_and_act(window, options))
+    window.seen.connect(instance.listen)
     code = app.exec()
     instance.release()
     return code
+
+
+def open_window(options: argparse.Namespace) -> MainWindow:
+    """Show the window; pages, and what the arguments ask, come after its first paint."""
+    window = make_window()
+    shorten(window.form)
+    window.seen.connect(lambda: _furnish_and_act(window, options))
+    window.show()
+    return window
 
 
 def _furnish_and_act(window: MainWindow, options: argparse.Namespace) -> None:

@@ -102,7 +102,6 @@ class ThemeSwitch(QObject):
             return
         first = not self._base_points and not self._base_pixels
         if first:
-            app.setStyle("Fusion")
             hints = QGuiApplication.styleHints()
             hints.colorSchemeChanged.connect(lambda _: self.apply())
             self._base_points = app.font().pointSizeF()

@@ -21,7 +21,6 @@ from app.drop import DropHint, guess
 from app.form_pane import FORM_USUAL, FormPane
 from app.plan_model import PlanModel
 from app.plan_tiles import tiles_of
-from app.preset_changes import ask_about_preset
 from app.preset_store import PresetStore
 from app.session import Session
 from app.settings import Settings
@@ -52,12 +51,14 @@ class MainWindow(QMainWindow):
         queue_asked: the job to queue.
         files_dropped: list of Path.
         closing: the event; a listener may ignore it.
+        seen: the window was painted for the first time.
     """
 
     train_asked = Signal(dict)
     queue_asked = Signal(dict)
     files_dropped = Signal(list)
     closing = Signal(object)
+    seen = Signal()
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class MainWindow(QMainWindow):
         self._engine_ready, self._engine_words, self._engine_note = True, "", ""
         self._busy, self._waiting = False, 0
         self._presets_shown = ""
+        self._is_seen = False
         self._kept_notice: Notice | None = None
         self.machine: Machine | None = None
         self.setMinimumSize(*LEAST)
@@ -82,7 +84,8 @@ class MainWindow(QMainWindow):
         self._build()
         self._connect()
         take_up_layout(self)
-        self.refresh()
+        self._refresh_bar()
+        self._refresh_title()
 
     def _build(self) -> None:
         self.title_row = TitleRow(self)
@@ -175,7 +178,7 @@ class MainWindow(QMainWindow):
         if key != self._presets_shown:
             self._presets_shown = key
             self.tool_bar.architecture.set_value(document.architecture)
-            presets = self.store.all(document.architecture)
+            presets = self.store.all(document.architecture) if self._is_seen else ()
             self.tool_bar.show_presets(presets, document.preset)
         self.tool_bar.show_changed(len(document.changed_paths()))
         self.tool_bar.undo.setEnabled(document.undo_stack.canUndo())
@@ -292,6 +295,8 @@ class MainWindow(QMainWindow):
         if not (asks and changes and self.document.changed_paths()):
             self.load_preset(preset)
             return
+        from app.preset_changes import ask_about_preset  # a dialog's table, seldom wanted
+
         ask_about_preset(self, preset, changes, self.document, lambda: self.load_preset(preset))
         self.refresh_presets()  # the box shows the present one until the answer
 
@@ -350,9 +355,17 @@ class MainWindow(QMainWindow):
         QTimer.singleShot(0, self, self.update)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Fill the form once the window is there to be seen."""
+        """Do what nobody sees at first, or what the job must be checked for, after the paint."""
         super().paintEvent(event)
+        if not self._is_seen:
+            self._is_seen = True
+            QTimer.singleShot(0, self, self._on_seen)
+
+    def _on_seen(self) -> None:
         self.form.build()
+        self.refresh_presets()
+        self._refresh_standing()
+        QTimer.singleShot(0, self, self.seen)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Give the rail its words or take them."""

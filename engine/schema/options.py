@@ -116,7 +116,8 @@ def _option(path: str, info: FieldInfo) -> Option:
     kind, choices, model = _kind(annotation)
     names = ("ge", "gt", "le", "lt", "multiple_of")
     bounds = {n: getattr(m, n) for m in info.metadata for n in names if hasattr(m, n)}
-    default = info.get_default(call_default_factory=True, validated_data={})
+    # A table's default is what its fields say; making one would have pydantic build its validator.
+    default = None if kind == "table" else info.get_default(call_default_factory=True)
     return Option(path, kind, hints_of(info), default, optional, choices, bounds, model)
 
 
