@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QLocale, Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication
 
 from app.document import Document
 from app.greeting import shorten
-from app.icons import icon
+from app.icons import pixmap
 from app.preset_store import PresetStore
 from app.session import Session
 from app.settings import Settings, places
@@ -70,7 +70,7 @@ def make_window(settings: Settings | None = None, store: PresetStore | None = No
     window = MainWindow(document, settings, store, session)
     document.setParent(window)
     session.setParent(window)
-    window.setWindowIcon(icon("mark", "accent", 64))
+    window.setWindowIcon(QIcon(pixmap("mark", "accent", 64, 2.0)))
     return window
 
 

@@ -365,7 +365,7 @@ class MainWindow(QMainWindow):
         self.form.build()
         self.refresh_presets()
         self._refresh_standing()
-        QTimer.singleShot(0, self, self.seen)
+        QTimer.singleShot(0, self, self.seen.emit)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Give the rail its words or take them."""
