@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # loaded when needed: the lock alone tells whether a window m
     from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
 WAIT_MS = 1500
+START_MS = 5000  # that the first start may take until it listens
 
 
 class SingleInstance(QObject):
@@ -53,9 +54,9 @@ class SingleInstance(QObject):
         """Send this start's arguments to the living instance, which may still be starting."""
         from PySide6.QtNetwork import QLocalSocket
 
-        socket, deadline = QLocalSocket(), QDeadlineTimer(WAIT_MS)
+        socket, deadline = QLocalSocket(), QDeadlineTimer(START_MS)
         socket.connectToServer(self._name)
-        while not socket.waitForConnected(deadline.remainingTime()):
+        while not socket.waitForConnected(WAIT_MS):
             if deadline.hasExpired():
                 return False
             time.sleep(0.05)
