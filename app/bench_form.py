@@ -1,4 +1,4 @@
-"""Bench: how long the window stands still while its form becomes another one.
+"""Bench: how long the window stands still at its start and while its form becomes another one.
 
 A turn is what the event loop does between two looks at mouse and keys; processor time of the
 window's own thread, so that what others do on the machine does not count.
@@ -72,5 +72,8 @@ def _measure(home: Path, rounds: int) -> dict[str, Any]:
         for name, act in acts.items():
             found[name].append(longest(act) / FRAME)
     for name, frames in found.items():
-        figures[name] = {"first": round(frames[0], 2), "later": round(statistics.median(frames[1:]), 2)}
+        figures[name] = {
+            "first": round(frames[0], 2),
+            "later": round(statistics.median(frames[1:]), 2),
+        }
     return figures

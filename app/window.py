@@ -19,8 +19,11 @@ from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
 from app.document import Document
 from app.drop import DropHint, guess
 from app.form_pane import FORM_USUAL, FormPane
+from app.job_name import job_name
+from app.marked_fields import marked_paths
 from app.plan_model import PlanModel
 from app.plan_tiles import tiles_of
+from app.preset_changes import ask_about_preset
 from app.preset_store import PresetStore
 from app.session import Session
 from app.settings import Settings
@@ -74,8 +77,7 @@ class MainWindow(QMainWindow):
         self.plan_model = PlanModel(document, self)
         self._engine_ready, self._engine_words, self._engine_note = True, "", ""
         self._busy, self._waiting = False, 0
-        self._presets_shown = ""
-        self._is_seen = False
+        self._presets_shown, self._is_seen = "", False
         self._kept_notice: Notice | None = None
         self.machine: Machine | None = None
         self.setMinimumSize(*LEAST)
@@ -184,20 +186,8 @@ class MainWindow(QMainWindow):
         self.tool_bar.undo.setEnabled(document.undo_stack.canUndo())
         self.tool_bar.redo.setEnabled(document.undo_stack.canRedo())
 
-    def job_name(self) -> str:
-        """What the job is called: its file, its output, or its first folder."""
-        document = self.document
-        if document.path is not None:
-            return document.path.stem
-        name = str(document.get("output.name") or "").strip()
-        if name:
-            return name
-        folders = document.get("dataset.folders")
-        first = str(folders[0].get("path", "")) if folders else ""
-        return Path(first).name if first else self.tr("New job")
-
     def _refresh_title(self, _saved_at: float = 0.0) -> None:
-        name, document = self.job_name(), self.document
+        name, document = job_name(self.document), self.document
         if document.path is not None and document.is_dirty:
             self.title_row.show_job(name, self.tr("changed, not saved to its file"))
         elif self.session.saved_at:
@@ -266,7 +256,7 @@ class MainWindow(QMainWindow):
         self.form.show_problems()
         if any(self.document.get(p.path) not in (None, "", []) for p in errors):
             self.form.set_filter("mend")
-        order = self.form.marked_paths()
+        order = marked_paths(self.form)
         wrong = {p.path for p in errors}
         first = next((p for p in order if p in wrong), errors[0].path)
         self.form.focus_field(first)
@@ -295,8 +285,6 @@ class MainWindow(QMainWindow):
         if not (asks and changes and self.document.changed_paths()):
             self.load_preset(preset)
             return
-        from app.preset_changes import ask_about_preset  # a dialog's table, seldom wanted
-
         ask_about_preset(self, preset, changes, self.document, lambda: self.load_preset(preset))
         self.refresh_presets()  # the box shows the present one until the answer
 
@@ -355,7 +343,7 @@ class MainWindow(QMainWindow):
         QTimer.singleShot(0, self, self.update)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Do what nobody sees at first, or what the job must be checked for, after the paint."""
+        """After the first one, do what nobody sees at once or what takes a check of the job."""
         super().paintEvent(event)
         if not self._is_seen:
             self._is_seen = True

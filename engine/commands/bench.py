@@ -20,6 +20,7 @@ PARTS = {
     "files": "engine.bench.files",
     "startup": "engine.bench.startup",
     "window": "app.bench_window",
+    "form": "app.bench_form",
     "chart": "app.bench_chart",
     "pipe": "app.bench_pipe",
 }

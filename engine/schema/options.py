@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -141,7 +141,7 @@ def option_at(path: str) -> Option:
     Raises:
         KeyError: if there is none.
     """
-    return options()[re.sub(r"\[\d+\]", "[]", path)]
+    return options()[re.sub(r"\[\d+\]", "[]", path) if "[" in path else path]
 
 
 @cache
@@ -182,9 +182,10 @@ def did_you_mean(word: str, table: str | None = None) -> tuple[str, Option] | No
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
-def steps_in(path: str) -> list[str | int]:
-    """Split a concrete path: "dataset.folders[0].path" → ["dataset", "folders", 0, "path"]."""
-    return [int(index) if index else name for name, index in _STEP.findall(path)]
+@lru_cache(4096)
+def steps_in(path: str) -> tuple[str | int, ...]:
+    """Split a concrete path: "dataset.folders[0].path" → ("dataset", "folders", 0, "path")."""
+    return tuple(int(index) if index else name for name, index in _STEP.findall(path))
 
 
 def get_at(data: Any, path: str) -> Any:
