@@ -181,7 +181,7 @@ class FormGroup(QWidget):
     def refresh(self, showing: Callable[[Option], Showing], room: Room, phrase: str = "") -> int:
         """Show the fields that are to be seen; returns how many there are.
 
-        Rows that are not there yet and for which there is no room go to `missing`.
+        Rows that are not seen yet and for which there is no room go to `missing`.
         """
         self.missing.clear()
         if self.is_folded:
@@ -201,7 +201,7 @@ class FormGroup(QWidget):
             if state.visible:
                 count += 1
                 used[section_name] = used.get(section_name, 0) + 1
-                if not room.take() and not self._is_made(option):
+                if not room.take() and not self._is_shown(option):
                     self.missing[option.path] = state
                     continue
                 self._ensure(option)
@@ -213,7 +213,7 @@ class FormGroup(QWidget):
         return count
 
     def make_missing(self, count: int | None = None) -> None:
-        """Make the next rows that are to be seen, all without a count."""
+        """Show the next rows that are to be seen, all without a count; make those not there yet."""
         for path in list(self.missing)[:count]:
             option, state = options()[path], self.missing.pop(path)
             self._ensure(option)
@@ -228,6 +228,10 @@ class FormGroup(QWidget):
                 row.set_absent_once(state.absent, state.can_turn_on)
         elif option.path in self.tables:
             self.tables[option.path].setVisible(state.visible)
+
+    def _is_shown(self, option: Option) -> bool:
+        widget = self.rows.get(option.path) or self.tables.get(option.path)
+        return widget is not None and not widget.isHidden()
 
     def _is_made(self, option: Option) -> bool:
         return option.path in self.rows or option.path in self.tables

@@ -6,7 +6,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any, Literal, get_args, get_origin
@@ -116,8 +116,12 @@ def _option(path: str, info: FieldInfo) -> Option:
     kind, choices, model = _kind(annotation)
     names = ("ge", "gt", "le", "lt", "multiple_of")
     bounds = {n: getattr(m, n) for m in info.metadata for n in names if hasattr(m, n)}
-    # A table's default is what its fields say; making one would have pydantic build its validator.
-    default = None if kind == "table" else info.get_default(call_default_factory=True)
+    if kind == "table":  # its default is what its fields say, and to make one takes long
+        default = None
+    elif info.default_factory is not None:  # pydantic's own get_default reads its signature first
+        default = typing.cast("Callable[[], Any]", info.default_factory)()
+    else:
+        default = info.default
     return Option(path, kind, hints_of(info), default, optional, choices, bounds, model)
 
 
