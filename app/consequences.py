@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from engine.schema.job import Job
-
-
-def _strength(alpha: float, rank: int) -> str:
-    return f"strength × {(alpha or rank) / rank:.2f}" if rank else ""
+Get = Callable[[str], Any]
+"""A path's value as it stands in the form, which may be wrong."""
 
 
-def _alpha(job: Job) -> str:
-    return _strength(job.network.alpha, job.network.rank)
-
-
-def _conv_alpha(job: Job) -> str:
-    if not job.network.conv_dim:
+def _strength(alpha: Any, rank: Any) -> str:
+    if not (_is_number(alpha) and _is_number(rank) and rank > 0):
         return ""
-    alpha = job.network.conv_alpha if job.network.conv_alpha is not None else 1.0
-    return _strength(alpha, job.network.conv_dim)
+    return f"strength × {(alpha or rank) / rank:.2f}"
 
 
-def _accumulation(job: Job) -> str:
-    times = job.training.gradient_accumulation
-    return f"counts as batch {times * job.training.batch_size}" if times > 1 else ""
+def _alpha(get: Get) -> str:
+    return _strength(get("network.alpha"), get("network.rank"))
 
 
-def _share(job: Job) -> str:
-    share = job.dataset.validation_share
+def _conv_alpha(get: Get) -> str:
+    alpha = get("network.conv_alpha")
+    return _strength(1.0 if alpha is None else alpha, get("network.conv_dim"))
+
+
+def _accumulation(get: Get) -> str:
+    times, size = get("training.gradient_accumulation"), get("training.batch_size")
+    if not (_is_number(times) and _is_number(size) and times > 1):
+        return ""
+    return f"counts as batch {times * size}"
+
+
+def _share(get: Get) -> str:
+    share = get("dataset.validation_share")
+    if not _is_number(share):
+        return ""
     return f"{share:.0%} of the pictures" if share else "none"
 
 
-_BY_PATH: dict[str, Callable[[Job], str]] = {
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_BY_PATH: dict[str, Callable[[Get], str]] = {
     "network.alpha": _alpha,
     "network.conv_alpha": _conv_alpha,
     "training.gradient_accumulation": _accumulation,
@@ -40,7 +50,10 @@ _BY_PATH: dict[str, Callable[[Job], str]] = {
 }
 
 
-def consequence(path: str, job: Job) -> str:
-    """Words for the field at `path`; empty where its range is the better hint."""
+def consequence(path: str, get: Get) -> str:
+    """Words for the field at `path`; empty where its range is the better hint.
+
+    It asks for values one by one, as the validated job takes long to make for a few words.
+    """
     found = _BY_PATH.get(path)
-    return found(job) if found else ""
+    return found(get) if found else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
@@ -11,9 +12,10 @@ from app.dialogs import TextDialog, choose_file
 from app.menus import Entry
 from app.window import MainWindow
 from app.words import counted
-from engine.interop.exported import Exported
-from engine.interop.sd_scripts_export import export_job
 from engine.schema.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from engine.interop.exported import Exported
 
 
 class ExportCommands(QObject):
@@ -69,6 +71,8 @@ class ExportCommands(QObject):
         self._window.say(words)
 
     def _exported(self) -> Exported:
+        from engine.interop.sd_scripts_export import export_job  # not for the window's start
+
         return export_job(self._window.document.written())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
@@ -20,9 +20,11 @@ from app.widgets.label import Label
 from app.widgets.message import Message
 from app.widgets.text import LongTextEdit
 from app.window import MainWindow
-from engine.interop.report import Imported
 from engine.schema.job_file import to_toml
 from engine.schema.options import option_at, set_at, steps_in
+
+if TYPE_CHECKING:
+    from engine.interop.report import Imported
 
 _LISTED = 12  # changes that the question before pasting shows
 

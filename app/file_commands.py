@@ -12,6 +12,7 @@ from app.dialogs import ask, ask_name, choose_file
 from app.document import Document
 from app.drop import Dropped, look_at_drop
 from app.folder_names import folder_item
+from app.job_name import job_name
 from app.preset_store import PresetStore
 from app.settings import Settings
 from app.widgets.notice import Notice
@@ -141,7 +142,7 @@ class FileCommands(QObject):
 
     def save_as(self) -> None:
         """Ask where to save."""
-        name = self._window.job_name() + ".toml"
+        name = job_name(self._document) + ".toml"
         choose_file(
             self._parent, self.tr("Save job"), TOML, lambda path: self._write(Path(path)),
             save_as=name,

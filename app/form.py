@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from app.bites import Bites
 from app.consequences import consequence
 from app.document import Document
 from app.every_pairs import pair_label, row_path
 from app.form_filter import Filter, FormFilter
-from app.form_group import FormGroup, Section, TablesRow
+from app.form_group import FormGroup, Room, Section, TablesRow
 from app.form_row import LABEL, LABEL_SMALL, FormRow
 from app.search import turn_on
 from app.settings import Settings
@@ -20,10 +21,11 @@ from app.told_problems import ToldProblems
 from app.widgets.text import TextEdit
 from engine.schema.job import Job
 from engine.schema.options import option_at
-from engine.schema.presets import NOT_IN_PRESETS
 from engine.schema.problem import Problem
 
 MESSAGE_DELAY_MS = 150  # after the last key (spec: gui 4.2)
+BITE = 6  # rows made in a turn of the event loop: about a frame with the layout
+ROW_LEAST = 12  # pixels that the lowest row is higher than its text
 GROUPS: tuple[str, ...] = tuple(Job.model_fields)
 
 
@@ -72,38 +74,52 @@ class Form(QScrollArea):
         document.changed.connect(self._on_document_changed)
         document.replaced.connect(self.refresh_all)
         document.problems_changed.connect(self._message_timer.start)
-        self._late = QTimer(self, interval=0, singleShot=True)
-        self._late.timeout.connect(self._build_next)
+        self._late = Bites(self._build_next, self)
         self._unbuilt: list[str] = list(GROUPS)
+        self._is_built = False
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Make the rows that fill the view, so that the first paint has them at their places."""
+        super().showEvent(event)
+        room = self._room()
+        while self._unbuilt and room.is_left:
+            self._add_group(self._unbuilt.pop(0), room)
 
     def build(self) -> None:
-        """Make the rows, a group a turn of the event loop; to be called after the first paint."""
-        if self._unbuilt and not self._late.isActive():
-            self._late.start()
+        """Make the other rows, a few a turn of the event loop; to be called after a paint."""
+        self._late.start()
 
     def finish_building(self) -> None:
         """Make what is still to be made at once."""
-        while self._unbuilt:
-            self._build_next()
+        self._late.finish()
 
-    def _build_next(self) -> None:
+    def _build_next(self) -> bool:
+        """Make a group's frame or a few rows; says whether there may be more to do."""
         if self._unbuilt:
-            name = self._unbuilt.pop(0)
-            self._add_group(name)
-            self._refresh_group(name)
-        if self._unbuilt:
-            self._late.start()
-        else:
-            self._late.stop()
+            self._add_group(self._unbuilt.pop(0), Room(0))
+            return True
+        waiting = next((group for group in self.groups.values() if group.missing), None)
+        if waiting is not None:
+            waiting.make_missing(BITE)
+            return True
+        if not self._is_built:
+            self._is_built = True
             self.show_problems()
+        return False
 
-    def _add_group(self, name: str) -> None:
+    def _room(self) -> Room:
+        """As many rows as lie above the view's lower edge at most, however low they are."""
+        lower = self.verticalScrollBar().value() + self.height()
+        return Room(lower // (self.fontMetrics().height() + ROW_LEAST) + 1)
+
+    def _add_group(self, name: str, room: Room) -> None:
         group = FormGroup(name, self.document, self._settings, self._inner)
         group.row_made.connect(self._on_row_made)
         group.tables_made.connect(self._on_tables_made)
         group.unfolded.connect(lambda: self.unfold(name))
         self.groups[name] = group
         self._column.insertWidget(len(self.groups) - 1, group)
+        self._refresh_group(name, room)
 
     # -- what is shown ---------------------------------------------------------------------
 
@@ -148,8 +164,9 @@ class Form(QScrollArea):
 
     def set_folded(self, names: Iterable[str]) -> None:
         """Show these groups as one line each, as at the first start."""
-        self._folded = frozenset(names)
-        self.refresh_all()
+        if self._folded != frozenset(names):
+            self._folded = frozenset(names)
+            self.refresh_all()
 
     def unfold(self, name: str) -> None:
         """Open a folded group."""
@@ -157,15 +174,18 @@ class Form(QScrollArea):
             self.set_folded(self._folded - {name})
 
     def refresh_all(self) -> None:
-        """Show every value, mark and field as it is now."""
+        """Show every value, mark and field as it is now; new rows below the view come later."""
+        if not self.groups:
+            return
         self._inner.setUpdatesEnabled(False)
-        for name in GROUPS:
-            if name not in self._unbuilt:
-                self._refresh_group(name)
+        room = self._room()
+        for name in self.groups:
+            self._refresh_group(name, room)
         self._inner.setUpdatesEnabled(True)
+        self._late.start()
         self.marks_changed.emit()
 
-    def _refresh_group(self, name: str) -> None:
+    def _refresh_group(self, name: str, room: Room) -> None:
         group = self.groups[name]
         filtered = self.seen.is_on
         folded = name in self._folded and not filtered
@@ -178,7 +198,7 @@ class Form(QScrollArea):
             phrase = self.tr("%d of %d fields") % (len(shown), total)
         for tables in group.tables.values():
             tables.cards.found = self.seen.found_in(tables.cards.option.path)
-        group.refresh(self.seen.showing, phrase)
+        group.refresh(self.seen.showing, room, phrase)
         if folded:
             group.show()
         for path, row in group.rows.items():
@@ -192,7 +212,7 @@ class Form(QScrollArea):
         row.set_values([document.get(p) for p in row.paths])
         changed = [p for p in row.paths if document.is_changed(p)]
         row.set_changed(bool(changed), [document.preset_value(p) for p in row.paths])
-        row.set_hint(consequence(path, document.job))
+        row.set_hint(consequence(path, document.get))
 
     # -- listening -------------------------------------------------------------------------
 
@@ -264,9 +284,8 @@ class Form(QScrollArea):
                    for w in o.hints.only_if}  # fmt: skip
         if watched.intersection(paths):
             names = set(GROUPS)  # other fields may come or go
-        for name in GROUPS:
-            if name in names and name not in self._unbuilt:
-                self._refresh_group(name)
+        for name in names.intersection(self.groups):
+            self._refresh_group(name, Room())
 
     # -- problems --------------------------------------------------------------------------
 
@@ -297,12 +316,13 @@ class Form(QScrollArea):
     # -- moving about ----------------------------------------------------------------------
 
     def row_at(self, path: str) -> FormRow | None:
-        """The row of a concrete path, if it was made."""
-        for group in self.groups.values():
-            row = group.all_rows().get(row_path(path))
-            if row is not None:
-                return row
-        return None
+        """The row of a concrete path, if it is shown or was; one that waits is made now."""
+        group = self.groups.get(path.partition(".")[0])
+        if group is None:
+            return None
+        if row_path(path).partition("[")[0] in group.missing:
+            group.make_missing()
+        return group.all_rows().get(row_path(path))
 
     def focus_field(self, path: str) -> None:
         """Bring a field into view, even a hidden one, and move to its editor."""
@@ -313,6 +333,7 @@ class Form(QScrollArea):
             self.set_filter("none")
             if not self.seen.showing(option_at(path.partition("[")[0])).visible:
                 self.set_shows_all(True)
+            self.finish_building()
         row = self.row_at(path)
         if row is not None:
             body = row.parentWidget()
@@ -335,28 +356,6 @@ class Form(QScrollArea):
         QApplication.sendPostedEvents()
         self.ensureWidgetVisible(row, 0, 80)
         self.group_changed.emit(row.path.partition(".")[0])
-
-    def marked_paths(self) -> list[str]:
-        """Fields that are changed or wrong, in the form's order."""
-        order = [o.path for g in self.groups.values() for o in g.entries]
-        marked = {*self.document.changed_paths(), *self.told.by_path}
-        return sorted(marked, key=lambda p: (order.index(option_at(p.partition("[")[0]).path), p))
-
-    def go_to_marked(self, direction: int) -> None:
-        """Move to the next or previous changed or wrong field."""
-        marked = self.marked_paths()
-        if not marked:
-            return
-        if self.focused_path in marked:
-            index = (marked.index(self.focused_path) + direction) % len(marked)
-        else:
-            index = 0 if direction > 0 else len(marked) - 1
-        self.focus_field(marked[index])
-
-    def reset_focused(self) -> None:
-        """Give the field in focus its preset's value back."""
-        if self.focused_path and self.focused_path not in NOT_IN_PRESETS:
-            self.document.reset([self.focused_path])
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Give the labels the width that fits."""

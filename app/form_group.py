@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
@@ -23,6 +24,26 @@ from engine.schema.options import Option, options
 from engine.schema.problem import Problem
 
 HIDDEN_PATHS = frozenset({"model.architecture"})  # it has its place in the tool bar
+
+
+class Room:
+    """Counts how many more rows the view has room for; without a number there is always room."""
+
+    def __init__(self, rows: int | None = None) -> None:
+        self._rows = rows
+
+    @property
+    def is_left(self) -> bool:
+        """Whether there is room for another row."""
+        return self._rows is None or self._rows > 0
+
+    def take(self) -> bool:
+        """Take the place of one row; False if there is none."""
+        if not self.is_left:
+            return False
+        if self._rows is not None:
+            self._rows -= 1
+        return True
 
 
 class Section(QWidget):
@@ -108,6 +129,7 @@ class FormGroup(QWidget):
         self._document, self._settings = document, settings
         self.rows: dict[str, FormRow] = {}
         self.tables: dict[str, TablesRow] = {}
+        self.missing: dict[str, Showing] = {}
         self.is_folded = False
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(4, 0, 0, 10)
@@ -119,13 +141,7 @@ class FormGroup(QWidget):
         self._column.addWidget(self.title)
         self._column.addWidget(self.fold_header)
         self.sections: dict[str, Section] = {}
-        self.entries = [o for o in options().values() if self._is_own(o)]
-
-    def _is_own(self, option: Option) -> bool:
-        return (
-            option.group == self.name and option.kind != "table" and "[]" not in option.path
-            and option.path not in HIDDEN_PATHS
-        )  # fmt: skip
+        self.entries = entries()[name]
 
     def _on_unfold(self, _open: bool) -> None:
         self.unfolded.emit()
@@ -162,8 +178,12 @@ class FormGroup(QWidget):
             words.append(value if plain else f"{label} {value}")
         return ", ".join(list(dict.fromkeys(words))[:2])
 
-    def refresh(self, showing: Callable[[Option], Showing], phrase: str = "") -> int:
-        """Show the fields that are to be seen; returns how many there are."""
+    def refresh(self, showing: Callable[[Option], Showing], room: Room, phrase: str = "") -> int:
+        """Show the fields that are to be seen; returns how many there are.
+
+        Rows that are not seen yet and for which there is no room go to `missing`.
+        """
+        self.missing.clear()
         if self.is_folded:
             self.fold_header.set_note(self._summary())
             return 0
@@ -181,23 +201,44 @@ class FormGroup(QWidget):
             if state.visible:
                 count += 1
                 used[section_name] = used.get(section_name, 0) + 1
+                if not room.take() and not self._is_shown(option):
+                    self.missing[option.path] = state
+                    continue
                 self._ensure(option)
-            if option.path in self.rows:
-                row = self.rows[option.path]
-                row.setVisible(state.visible)
-                if state.visible:
-                    row.set_absent_once(state.absent, state.can_turn_on)
-            elif option.path in self.tables:
-                self.tables[option.path].setVisible(state.visible)
+            self._show(option, state)
         for name, section in self.sections.items():
             section.setVisible(name in used)
         self.title.set_phrase(phrase or self.option.hints.help)
         self.setVisible(count > 0)
         return count
 
+    def make_missing(self, count: int | None = None) -> None:
+        """Show the next rows that are to be seen, all without a count; make those not there yet."""
+        for path in list(self.missing)[:count]:
+            option, state = options()[path], self.missing.pop(path)
+            self._ensure(option)
+            self._show(option, state)
+            self.sections[_section_of(option)].show()
+
+    def _show(self, option: Option, state: Showing) -> None:
+        if option.path in self.rows:
+            row = self.rows[option.path]
+            row.setVisible(state.visible)
+            if state.visible:
+                row.set_absent_once(state.absent, state.can_turn_on)
+        elif option.path in self.tables:
+            self.tables[option.path].setVisible(state.visible)
+
+    def _is_shown(self, option: Option) -> bool:
+        widget = self.rows.get(option.path) or self.tables.get(option.path)
+        return widget is not None and not widget.isHidden()
+
+    def _is_made(self, option: Option) -> bool:
+        return option.path in self.rows or option.path in self.tables
+
     def _ensure(self, option: Option) -> None:
         """Make the row of a field if there is none yet, at its place."""
-        if option.path in self.rows or option.path in self.tables:
+        if self._is_made(option):
             return
         name = _section_of(option)
         section = self.sections.get(name)
@@ -207,8 +248,7 @@ class FormGroup(QWidget):
         for other in self.entries:
             if other is option:
                 break
-            made = other.path in self.rows or other.path in self.tables
-            if made and _section_of(other) == name:
+            if self._is_made(other) and _section_of(other) == name:
                 place += 1
         if option.kind == "tables":
             tables = TablesRow(option, self._document, self._settings, section.body)
@@ -240,6 +280,19 @@ class FormGroup(QWidget):
         for tables in self.tables.values():
             found.update(tables.cards.rows())
         return found
+
+
+@cache
+def entries() -> Mapping[str, Sequence[Option]]:
+    """Group → its fields, but those of list items, from top to bottom."""
+    found: dict[str, list[Option]] = {}
+    for path, option in options().items():
+        if option.kind != "table" and "[]" not in path and path not in HIDDEN_PATHS:
+            found.setdefault(option.group, []).append(option)
+    for group in found.values():
+        order = _order(group)
+        group.sort(key=lambda option, order=order: order.index(_section_of(option)))
+    return found
 
 
 def _section_of(option: Option) -> str:

@@ -104,7 +104,6 @@ class FormPane(QWidget):
         self.help.set_architecture(self._document.architecture)
 
     def _on_query(self, text: str) -> None:
-        self.form.finish_building()
         self.form.set_query(text)
         words = ""
         if text.strip():
@@ -123,11 +122,9 @@ class FormPane(QWidget):
     def set_shows_all(self, shows_all: bool) -> None:
         """Basic or all options."""
         self.basic_or_all.set_value(shows_all)
-        self.form.finish_building()
         self.form.set_shows_all(shows_all)
 
     def _on_pill(self) -> None:
-        self.form.finish_building()
         if self.form.filter != "none":
             self.form.set_filter("none")
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
@@ -15,10 +16,10 @@ from app.widgets.label import Label
 from app.widgets.notice import Notice
 from app.window import MainWindow
 from app.worker import in_worker
-from engine.interop.importing import import_file
-from engine.interop.reading import ImportProblem
-from engine.interop.report import Imported
 from engine.schema.problem import JobError
+
+if TYPE_CHECKING:
+    from engine.interop.report import Imported
 
 FILES = "*.toml *.json *.yaml *.yml *.sh *.bat *.ps1 *.txt"
 
@@ -46,6 +47,9 @@ class ImportCommands(QObject):
         """Read a file in a worker, then show what became of it."""
 
         def read() -> Imported | str:
+            from engine.interop.importing import import_file
+            from engine.interop.reading import ImportProblem
+
             try:
                 return import_file(path)
             except ImportProblem as problem:

@@ -9,17 +9,19 @@ import engine.schema.presets  # noqa: F401
 
 # isort: on
 import argparse
+import importlib
 import locale
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QLocale, Qt, QTimer
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication
 
 from app.document import Document
-from app.icons import icon
+from app.greeting import shorten
+from app.icons import pixmap
 from app.preset_store import PresetStore
 from app.session import Session
 from app.settings import Settings, places
@@ -51,7 +53,8 @@ def make_application(arguments: Sequence[str] = ()) -> QApplication:
     QGuiApplication.setDesktopFileName("graft")
     app = QApplication.instance()
     if not isinstance(app, QApplication):
-        app = QApplication(["graft", *arguments])
+        # The style by its name, as setStyle() would have Qt's largest class made for Python.
+        app = QApplication(["graft", "-style", "Fusion", *arguments])
     locale.setlocale(locale.LC_NUMERIC, "C")  # QApplication takes it from the environment
     QLocale.setDefault(QLocale.c())  # numbers to type are in C form (spec: gui 3.5)
     return app
@@ -68,7 +71,7 @@ def make_window(settings: Settings | None = None, store: PresetStore | None = No
     window = MainWindow(document, settings, store, session)
     document.setParent(window)
     session.setParent(window)
-    window.setWindowIcon(icon("mark", "accent", 64))
+    window.setWindowIcon(QIcon(pixmap("mark", "accent", 64, 2.0)))
     return window
 
 
@@ -83,17 +86,47 @@ def main(argv: Sequence[str] = ()) -> int:
             return 0
         sys.stderr.write("Graft is open already, but does not answer.\n")
         return 1
-    window = make_window()
+    window = open_window(options, instance.listen)
     instance.asked.connect(lambda arguments: _take_arguments(window, arguments))
-    window.show()
-    QTimer.singleShot(0, window, lambda: _furnish_and_act(window, options))
     code = app.exec()
     instance.release()
     return code
 
 
-def _furnish_and_act(window: MainWindow, options: argparse.Namespace) -> None:
-    """Add the pages after the first paint, then do what the arguments ask."""
+def open_window(
+    options: argparse.Namespace, then: Callable[[], object] = lambda: None
+) -> MainWindow:
+    """Show the window; pages, what the arguments ask, and `then` come after its first paint."""
+    window = make_window()
+    shorten(window.form)
+    window.seen.connect(lambda: _furnish(window, _PARTS, options, then))
+    window.show()
+    return window
+
+
+_PARTS = (
+    "app.process", "app.runs", "app.dataset_page", "engine.plan.detect", "app.plan_page",
+    "app.training_views", "app.menus", "app.tools_menu", "app.training_room",
+)  # fmt: skip
+"""What the pages are made of, in the order in which they import each other."""
+
+
+def _furnish(
+    window: MainWindow,
+    parts: Sequence[str],
+    options: argparse.Namespace,
+    then: Callable[[], object],
+) -> None:
+    """Load the pages' modules, one a turn so that the window answers between; then add them."""
+    if parts:
+        importlib.import_module(parts[0])
+        QTimer.singleShot(0, window, lambda: _furnish(window, parts[1:], options, then))
+    else:
+        _add_pages_and_act(window, options)
+        then()
+
+
+def _add_pages_and_act(window: MainWindow, options: argparse.Namespace) -> None:
     from app.process import EngineCommand
     from app.runs import RunController
     from app.training_room import TrainingRoom

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QPlainTextEdit
 from app.field_text import FieldText
 from app.file_commands import FileCommands
 from app.help_pages import HelpPages
+from app.marked_fields import go_to_marked, reset_focused
 from app.preset_store import PresetStore
 from app.theme import Choice, switch
 from app.window import MainWindow
@@ -167,11 +168,12 @@ class Menus(QObject):
         menu.addSeparator()
         pane, form = self._window.pane, self._window.form
         add(menu, "find", self.tr("Find option"), pane.go_to_search, "Ctrl+F")
-        add(menu, "reset", self.tr("Reset field"), form.reset_focused, "Ctrl+Backspace")
+        add(menu, "reset", self.tr("Reset field"), lambda: reset_focused(form),
+            "Ctrl+Backspace")  # fmt: skip
         add(menu, "next", self.tr("Next changed or wrong field"),
-            lambda: form.go_to_marked(1), "Alt+Down")  # fmt: skip
+            lambda: go_to_marked(form, 1), "Alt+Down")  # fmt: skip
         add(menu, "previous", self.tr("Previous changed or wrong field"),
-            lambda: form.go_to_marked(-1), "Alt+Up")  # fmt: skip
+            lambda: go_to_marked(form, -1), "Alt+Up")  # fmt: skip
         menu.addSeparator()
         add(menu, "preferences", self.tr("Preferences…"), self.preferences_asked.emit, "Ctrl+,",
             QAction.MenuRole.PreferencesRole)  # fmt: skip
@@ -230,7 +232,6 @@ class Menus(QObject):
 
     def _toggle_changed(self) -> None:
         form = self._window.form
-        form.finish_building()
         form.set_filter("none" if form.filter == "changed" else "changed")
 
     def _text_size(self, by: int) -> None:

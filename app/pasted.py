@@ -7,16 +7,14 @@ import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.interop.importing import import_text, looks_like_command
-from engine.interop.lets import is_file as is_lets
-from engine.interop.reading import ImportProblem
-from engine.interop.report import Imported
-from engine.interop.sd_scripts import is_options
 from engine.schema.check import canonical
 from engine.schema.job_file import apply_sets
 from engine.schema.options import did_you_mean, get_at, option_at, options, paths_named
+
+if TYPE_CHECKING:  # what knows other trainers is loaded with the first paste
+    from engine.interop.report import Imported
 
 FOLDER = "dataset.folders[0]"
 _YAML_JOB = re.compile(r"^\s*(---\s*)?job\s*:", re.MULTILINE)
@@ -40,6 +38,10 @@ def read_settings(text: str, architecture: str = "sd1") -> Pasted:
     Raises:
         ValueError: none of it can be read, in words.
     """
+    from engine.interop.importing import looks_like_command
+    from engine.interop.lets import is_file as is_lets
+    from engine.interop.sd_scripts import is_options
+
     text = text.strip()
     if not text:
         raise ValueError("There is nothing to paste.")
@@ -58,6 +60,9 @@ def read_settings(text: str, architecture: str = "sd1") -> Pasted:
 
 
 def _foreign(text: str, architecture: str) -> Pasted:
+    from engine.interop.importing import import_text
+    from engine.interop.reading import ImportProblem
+
     try:
         imported = import_text(text, architecture=architecture)
     except ImportProblem as problem:

@@ -58,9 +58,9 @@ class PlanModel(QObject):
         document.replaced.connect(self._on_changed)
 
     def start(self) -> None:
-        """Compute the first plan and look at the files."""
-        self.compute()
+        """Look at the files and compute the first plan."""
         self.look()
+        self._summary_timer.start()
 
     def _on_changed(self, _paths: object = None) -> None:
         self._summary_timer.start()
@@ -147,7 +147,7 @@ class PlanModel(QObject):
         self.facts = facts
         self._document.set_outside_problems("model", problems)
         self.facts_changed.emit()
-        self.compute()
+        self._summary_timer.start()  # once, where facts and pictures come together
 
     # -- the pictures ----------------------------------------------------------------------
 
@@ -182,7 +182,7 @@ class PlanModel(QObject):
         self._folders = read
         self._document.set_outside_problems("pictures", problems)
         self.pictures_changed.emit()
-        self.compute()
+        self._summary_timer.start()
 
 
 def _read_pictures(dataset: Dataset) -> tuple[list[Picture], list[Problem]]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtWidgets import QWidget
 
-from app.dialogs import Question
 from app.document import Document
 from app.editors import value_words
-from app.widgets.changes_table import ChangesTable, Row
 from engine.schema.options import Option, option_at, options
 from engine.schema.presets import Preset
+
+if TYPE_CHECKING:  # a table and a dialog, which the window does not need to be painted
+    from app.dialogs import Question
+    from app.widgets.changes_table import Row
 
 
 def ask_about_preset(
@@ -23,6 +25,9 @@ def ask_about_preset(
     then: Callable[[], object],
 ) -> Question:
     """Show what a preset would set, and call `then` if it is to be loaded."""
+    from app.dialogs import Question
+    from app.widgets.changes_table import ChangesTable
+
     own = set(document.changed_paths())
     lost = sum(path in own for path, _ in changes)
     words = parent.tr("%1 fields change; %2 of them you have set yourself. Undo brings them back.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from engine.schema.presets import Preset, read_preset, save_preset
@@ -23,31 +25,36 @@ class PresetStore:
     def all(self, architecture: str) -> list[Preset]:
         """Built-in presets in the order of their files, then the user's own by name."""
         self.unreadable = []
-        built_in = self._read(self._built_in, True)
-        own = sorted(self._read(self._own, False), key=lambda p: p.name.casefold())
-        return [p for p in (*built_in, *own) if p.architecture == architecture]
+        return [*self._built_in_of(architecture), *self._own_of(architecture)]
 
     def default(self, architecture: str) -> Preset | None:
-        """The preset a new job begins with."""
-        return next(iter(self.all(architecture)), None)
+        """The preset a new job begins with; files behind it are not read."""
+        presets = chain(self._built_in_of(architecture), self._own_of(architecture))
+        return next(presets, None)
 
     def named(self, architecture: str, name: str) -> Preset | None:
         """The preset of a name; the user's own goes before a built-in one."""
-        found = [p for p in self.all(architecture) if p.name == name]
-        return found[-1] if found else None
+        presets = chain(self._own_of(architecture), self._built_in_of(architecture))
+        return next((p for p in presets if p.name == name), None)
 
-    def _read(self, folder: Path, built_in: bool) -> list[Preset]:
-        presets = []
+    def _built_in_of(self, architecture: str) -> Iterator[Preset]:
+        return (p for p in self._read(self._built_in, True) if p.architecture == architecture)
+
+    def _own_of(self, architecture: str) -> Iterator[Preset]:
+        own = (p for p in self._read(self._own, False) if p.architecture == architecture)
+        yield from sorted(own, key=lambda p: p.name.casefold())
+
+    def _read(self, folder: Path, built_in: bool) -> Iterator[Preset]:
         for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
             try:
                 stamp = path.stat().st_mtime_ns
                 known = self._known.get(path)
                 if known is None or known[0] != stamp:
                     known = self._known[path] = (stamp, read_preset(path, built_in))
-                presets.append(known[1])
             except (JobError, OSError) as error:
                 self.unreadable.append(str(error))
-        return presets
+            else:
+                yield known[1]
 
     def save(self, preset: Preset) -> Preset:
         """Write a preset to the user's folder; one of its name and architecture is replaced.

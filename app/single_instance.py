@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QLockFile, QObject, Signal
-from PySide6.QtNetwork import QLocalServer, QLocalSocket
+from PySide6.QtCore import QDeadlineTimer, QLockFile, QObject, Signal
+
+if TYPE_CHECKING:  # loaded when needed: the lock alone tells whether a window may open
+    from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
 WAIT_MS = 1500
+START_MS = 5000  # that the first start may take until it listens
 
 
 class SingleInstance(QObject):
@@ -29,31 +34,40 @@ class SingleInstance(QObject):
         self._lock = QLockFile(str(folder / "window.lock"))
         self._lock.setStaleLockTime(0)  # a lock is stale only when its process is gone
         self._sockets: list[QLocalSocket] = []
-        self._server = QLocalServer(self)
-        self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
-        self._server.newConnection.connect(self._on_new_connection)
+        self._server: QLocalServer | None = None
 
     def claim(self) -> bool:
         """Become the one instance; False if another one lives."""
-        if not self._lock.tryLock(0):
-            return False
+        return self._lock.tryLock(0)
+
+    def listen(self) -> None:
+        """Hear later starts from now on; those that came before wait for it."""
+        from PySide6.QtNetwork import QLocalServer
+
+        self._server = QLocalServer(self)
+        self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
+        self._server.newConnection.connect(self._on_new_connection)
         QLocalServer.removeServer(self._name)
         self._server.listen(self._name)
-        return True
 
     def hand_over(self, arguments: Sequence[str]) -> bool:
-        """Send this start's arguments to the living instance."""
-        socket = QLocalSocket()
+        """Send this start's arguments to the living instance, which may still be starting."""
+        from PySide6.QtNetwork import QLocalSocket
+
+        socket, deadline = QLocalSocket(), QDeadlineTimer(START_MS)
         socket.connectToServer(self._name)
-        if not socket.waitForConnected(WAIT_MS):
-            return False
+        while not socket.waitForConnected(WAIT_MS):
+            if deadline.hasExpired():
+                return False
+            time.sleep(0.05)
+            socket.connectToServer(self._name)
         socket.write(json.dumps(list(arguments)).encode() + b"\n")
         sent = socket.waitForBytesWritten(WAIT_MS)
         socket.disconnectFromServer()
         return sent
 
     def _on_new_connection(self) -> None:
-        socket = self._server.nextPendingConnection()
+        socket = self._server.nextPendingConnection() if self._server is not None else None
         if socket is not None:
             self._sockets.append(socket)
             socket.readyRead.connect(self._read)
@@ -74,5 +88,6 @@ class SingleInstance(QObject):
 
     def release(self) -> None:
         """Let the next start in."""
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         self._lock.unlock()

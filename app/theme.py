@@ -102,7 +102,6 @@ class ThemeSwitch(QObject):
             return
         first = not self._base_points and not self._base_pixels
         if first:
-            app.setStyle("Fusion")
             hints = QGuiApplication.styleHints()
             hints.colorSchemeChanged.connect(lambda _: self.apply())
             self._base_points = app.font().pointSizeF()
@@ -124,6 +123,7 @@ class ThemeSwitch(QObject):
             self.tokens = wanted
             for widget in app.allWidgets():
                 widget.ensurePolished()  # else its polish brings the former colors back
+            app.setStyleSheet("")  # to replace one sheet by another takes Qt four times as long
             app.setPalette(palette_of(wanted))
             app.setStyleSheet(style_sheet(wanted))
         elif not resized:

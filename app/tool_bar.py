@@ -72,6 +72,8 @@ class ToolBar(QWidget):
         row.addSpacing(4)
         row.addWidget(self.queue)
         row.addWidget(self.train)
+        # Until the job has been checked.
+        self.show_train(enabled=False, queues=False, waiting=0, primary=False)
 
     def show_presets(self, presets: Sequence[Preset], current: Preset) -> None:
         """List the presets; the current one is added if it is in no file."""

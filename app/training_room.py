@@ -15,6 +15,7 @@ from app.export_settings import ExportCommands
 from app.field_text import FieldText
 from app.file_commands import FileCommands
 from app.first_run_page import FirstRunPage
+from app.greeting import is_empty, shorten
 from app.help_pages import HelpPages
 from app.import_settings import ImportCommands
 from app.leaving import Leaving
@@ -150,11 +151,8 @@ class TrainingRoom(QObject):
     def _greet(self) -> None:
         """Show the three ways to begin while there is nothing to begin with."""
         document = self.window.document
-        empty = not document.get("model.path") and not document.get("dataset.folders")
-        if empty and self.runs.shown is None:
-            self.window.form.set_folded(
-                ("network", "training", "optimizer", "objective", "samples", "output", "launch")
-            )
+        if is_empty(document) and self.runs.shown is None:
+            shorten(self.window.form)
             self.window.work.show_overlay(self.first_run)
             document.changed.connect(self._leave_greeting)
             document.replaced.connect(self._leave_greeting)

@@ -19,6 +19,8 @@ from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
 from app.document import Document
 from app.drop import DropHint, guess
 from app.form_pane import FORM_USUAL, FormPane
+from app.job_name import job_name
+from app.marked_fields import marked_paths
 from app.plan_model import PlanModel
 from app.plan_tiles import tiles_of
 from app.preset_changes import ask_about_preset
@@ -52,12 +54,14 @@ class MainWindow(QMainWindow):
         queue_asked: the job to queue.
         files_dropped: list of Path.
         closing: the event; a listener may ignore it.
+        seen: the window was painted for the first time.
     """
 
     train_asked = Signal(dict)
     queue_asked = Signal(dict)
     files_dropped = Signal(list)
     closing = Signal(object)
+    seen = Signal()
 
     def __init__(
         self,
@@ -73,7 +77,7 @@ class MainWindow(QMainWindow):
         self.plan_model = PlanModel(document, self)
         self._engine_ready, self._engine_words, self._engine_note = True, "", ""
         self._busy, self._waiting = False, 0
-        self._presets_shown = ""
+        self._presets_shown, self._is_seen = "", False
         self._kept_notice: Notice | None = None
         self.machine: Machine | None = None
         self.setMinimumSize(*LEAST)
@@ -82,7 +86,8 @@ class MainWindow(QMainWindow):
         self._build()
         self._connect()
         take_up_layout(self)
-        self.refresh()
+        self._refresh_bar()
+        self._refresh_title()
 
     def _build(self) -> None:
         self.title_row = TitleRow(self)
@@ -175,26 +180,14 @@ class MainWindow(QMainWindow):
         if key != self._presets_shown:
             self._presets_shown = key
             self.tool_bar.architecture.set_value(document.architecture)
-            presets = self.store.all(document.architecture)
+            presets = self.store.all(document.architecture) if self._is_seen else ()
             self.tool_bar.show_presets(presets, document.preset)
         self.tool_bar.show_changed(len(document.changed_paths()))
         self.tool_bar.undo.setEnabled(document.undo_stack.canUndo())
         self.tool_bar.redo.setEnabled(document.undo_stack.canRedo())
 
-    def job_name(self) -> str:
-        """What the job is called: its file, its output, or its first folder."""
-        document = self.document
-        if document.path is not None:
-            return document.path.stem
-        name = str(document.get("output.name") or "").strip()
-        if name:
-            return name
-        folders = document.get("dataset.folders")
-        first = str(folders[0].get("path", "")) if folders else ""
-        return Path(first).name if first else self.tr("New job")
-
     def _refresh_title(self, _saved_at: float = 0.0) -> None:
-        name, document = self.job_name(), self.document
+        name, document = job_name(self.document), self.document
         if document.path is not None and document.is_dirty:
             self.title_row.show_job(name, self.tr("changed, not saved to its file"))
         elif self.session.saved_at:
@@ -263,7 +256,7 @@ class MainWindow(QMainWindow):
         self.form.show_problems()
         if any(self.document.get(p.path) not in (None, "", []) for p in errors):
             self.form.set_filter("mend")
-        order = self.form.marked_paths()
+        order = marked_paths(self.form)
         wrong = {p.path for p in errors}
         first = next((p for p in order if p in wrong), errors[0].path)
         self.form.focus_field(first)
@@ -350,9 +343,17 @@ class MainWindow(QMainWindow):
         QTimer.singleShot(0, self, self.update)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Fill the form once the window is there to be seen."""
+        """After the first one, do what nobody sees at once or what takes a check of the job."""
         super().paintEvent(event)
+        if not self._is_seen:
+            self._is_seen = True
+            QTimer.singleShot(0, self, self._on_seen)
+
+    def _on_seen(self) -> None:
         self.form.build()
+        self.refresh_presets()
+        self._refresh_standing()
+        QTimer.singleShot(0, self, self.seen.emit)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Give the rail its words or take them."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import shiboken6
 from PySide6.QtCore import QObject, Qt, Signal
+
+if TYPE_CHECKING:
+    from queue import SimpleQueue
 
 Result = TypeVar("Result")
 
@@ -27,9 +28,12 @@ class _Bridge(QObject):
     arrived = Signal()
 
     def __init__(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # no work is done before the first paint
+        from queue import SimpleQueue
+
         super().__init__()
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
-        self.results: queue.SimpleQueue[tuple[QObject, Callable[[], None]]] = queue.SimpleQueue()
+        self.results: SimpleQueue[tuple[QObject, Callable[[], None]]] = SimpleQueue()
         self.arrived.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
     def _deliver(self) -> None:

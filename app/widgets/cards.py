@@ -8,7 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.document import Document
 from app.folder_names import folder_item
@@ -185,6 +185,8 @@ class Cards(QWidget):
     def _on_add(self) -> None:
         kinds = [o.hints.path for o in self.children_options if o.hints.path]
         if kinds[:1] == ["folder"]:
+            from PySide6.QtWidgets import QFileDialog  # as no card needs it to be painted
+
             dialog = QFileDialog(self.window(), self.tr("Folder of pictures"))
             dialog.setFileMode(QFileDialog.FileMode.Directory)
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

@@ -8,7 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, QSize, QStringListModel, Qt, QTimer, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QCompleter, QFileDialog, QWidget
+from PySide6.QtWidgets import QCompleter, QWidget
 
 from app.widgets.button import IconButton
 from app.widgets.frame import Frame, Line
@@ -98,6 +98,8 @@ class PathEdit(Frame):
 
     def choose(self) -> None:
         """Open the system's dialog. A diffusers folder is chosen by its model_index.json."""
+        from PySide6.QtWidgets import QFileDialog  # as no row needs it to be painted
+
         dialog = QFileDialog(self.window(), self.tr("Choose"))
         if self._kind in ("folder", "new_folder"):
             dialog.setFileMode(QFileDialog.FileMode.Directory)

@@ -21,6 +21,7 @@ PARTS = {
     "startup": "engine.bench.startup",
     "plan": "engine.bench.plan",
     "window": "app.bench_window",
+    "form": "app.bench_form",
     "chart": "app.bench_chart",
     "pipe": "app.bench_pipe",
 }

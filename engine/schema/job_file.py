@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-
 from engine.schema.job import SCHEMA_VERSION, Job
 from engine.schema.migrate import migrate
 from engine.schema.options import canonical_key, did_you_mean, options, paths_named, set_at
@@ -85,6 +83,8 @@ def to_toml(data: Mapping[str, Any], head: Mapping[str, Any] | None = None) -> s
 
     None is left out where it is the default, and written "off" where it is not.
     """
+    import tomlkit  # here, as the window reads jobs at its start and writes one only later
+
     document = tomlkit.document()
     document["schema"] = SCHEMA_VERSION
     for key, value in (head or {}).items():
@@ -115,6 +115,8 @@ def _ordered(data: Mapping[str, Any], general: str) -> Iterable[tuple[str, Any]]
 
 
 def _array_of_tables(items: list[Any], general: str) -> Any:
+    import tomlkit
+
     array = tomlkit.aot()
     for item in items:
         table = tomlkit.table()

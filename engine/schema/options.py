@@ -6,9 +6,9 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -116,7 +116,12 @@ def _option(path: str, info: FieldInfo) -> Option:
     kind, choices, model = _kind(annotation)
     names = ("ge", "gt", "le", "lt", "multiple_of")
     bounds = {n: getattr(m, n) for m in info.metadata for n in names if hasattr(m, n)}
-    default = info.get_default(call_default_factory=True, validated_data={})
+    if kind == "table":  # its default is what its fields say, and to make one takes long
+        default = None
+    elif info.default_factory is not None:  # pydantic's own get_default reads its signature first
+        default = typing.cast("Callable[[], Any]", info.default_factory)()
+    else:
+        default = info.default
     return Option(path, kind, hints_of(info), default, optional, choices, bounds, model)
 
 
@@ -140,7 +145,7 @@ def option_at(path: str) -> Option:
     Raises:
         KeyError: if there is none.
     """
-    return options()[re.sub(r"\[\d+\]", "[]", path)]
+    return options()[re.sub(r"\[\d+\]", "[]", path) if "[" in path else path]
 
 
 @cache
@@ -181,9 +186,10 @@ def did_you_mean(word: str, table: str | None = None) -> tuple[str, Option] | No
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
-def steps_in(path: str) -> list[str | int]:
-    """Split a concrete path: "dataset.folders[0].path" → ["dataset", "folders", 0, "path"]."""
-    return [int(index) if index else name for name, index in _STEP.findall(path)]
+@lru_cache(4096)
+def steps_in(path: str) -> tuple[str | int, ...]:
+    """Split a concrete path: "dataset.folders[0].path" → ("dataset", "folders", 0, "path")."""
+    return tuple(int(index) if index else name for name, index in _STEP.findall(path))
 
 
 def get_at(data: Any, path: str) -> Any:

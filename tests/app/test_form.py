@@ -36,6 +36,7 @@ def row_of(window: MainWindow, path: str):
 
 
 def visible_paths(form: Form) -> set[str]:
+    form.finish_building()
     rows = [row for group in form.groups.values() for row in group.rows.values()]
     return {path for row in rows if row.isVisible() for path in row.paths}
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -236,6 +236,7 @@ def test_text_size_and_small_windows_keep_everything_inside(window: MainWindow) 
 def test_a_second_start_hands_its_file_over(qtbot: QtBot, tmp_path: Path) -> None:
     first = SingleInstance(tmp_path)
     assert first.claim()
+    QTimer.singleShot(300, first, first.listen)  # a start that comes before waits
     program = (
         "import sys; from pathlib import Path; from PySide6.QtCore import QCoreApplication;"
         "from app.single_instance import SingleInstance; app = QCoreApplication([]);"
