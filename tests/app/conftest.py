@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,3 +46,10 @@ def views(qtbot: QtBot, tmp_path: Path) -> TrainingViews:
         qtbot.addWidget(page)
     qtbot.addWidget(made.panel)
     return made
+
+
+@pytest.fixture(autouse=True)
+def _collecting() -> Iterator[None]:
+    """A test that ends before its threads do leaves Python's collector as it was."""
+    yield
+    gc.enable()

@@ -49,3 +49,25 @@ def test_nobody_is_told_who_is_gone(qtbot):
     qtbot.waitUntil(lambda: "last" in seen)
     QTest.qWait(20)
     assert seen == ["last"]
+
+
+def test_no_cycle_is_collected_in_a_thread(qtbot):
+    """A widget in a cycle, found unused by a thread's allocation, would be destroyed there."""
+    owner, seen, may_end = QObject(), [], threading.Event()
+
+    def work():
+        may_end.wait(5)
+        return gc.isenabled()
+
+    in_worker(owner, work, seen.append)
+    assert not gc.isenabled()
+    may_end.set()
+    qtbot.waitUntil(lambda: bool(seen))
+    assert seen == [False]
+    qtbot.waitUntil(gc.isenabled)
+
+
+def test_work_that_breaks_leaves_nothing_waiting(qtbot):
+    owner = QObject()
+    in_worker(owner, lambda: 1 // 0, lambda _: None)
+    qtbot.waitUntil(gc.isenabled)
