@@ -29,6 +29,7 @@ class RunController(QObject):
         queue_changed: items, their order, or whether the queue waits.
         shown_changed: another run is looked at; RunModel or None.
         run_started, run_ended: RunModel.
+        pause_changed: the engine at work was paused, or goes on.
         runs_changed: the list of known runs was brought up to date.
         interrupted_found: list of RunFacts.
         trouble: a sentence for a notice.
@@ -38,6 +39,7 @@ class RunController(QObject):
     shown_changed = Signal(object)
     run_started = Signal(object)
     run_ended = Signal(object)
+    pause_changed = Signal()
     runs_changed = Signal()
     interrupted_found = Signal(list)
     trouble = Signal(str)
@@ -57,7 +59,7 @@ class RunController(QObject):
         self._running: RunModel | None = None
         self._item: QueueItem | None = None
         self._shown: RunModel | None = None
-        self._refreshing = False
+        self._refreshing = self._paused = False
         self.waiting = bool(self._queue.items)  # a restored queue starts only when asked
         self.pause_after_failure = False
 
@@ -82,6 +84,11 @@ class RunController(QObject):
     def is_busy(self) -> bool:
         """Whether an engine is at work, so that Train means Queue it."""
         return self._running is not None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the engine at work waits until the person goes on."""
+        return self._paused
 
     @property
     def runs(self) -> list[RunFacts]:
@@ -267,7 +274,12 @@ class RunController(QObject):
 
     def _on_updated(self) -> None:
         model, item = self._running, self._item
-        if model is None or item is None or item.directory or model.directory is None:
+        if model is None or item is None:
+            return
+        if self._paused != (model.state.status == "paused"):
+            self._paused = not self._paused
+            self.pause_changed.emit()
+        if item.directory or model.directory is None:
             return
         if model.state.hello is not None:
             self._item = with_directory(item, model.directory)
@@ -279,6 +291,7 @@ class RunController(QObject):
         if model is None or item is None:
             return
         self._running = self._item = None
+        self._paused = False
         model.updated.disconnect(self._on_updated)
         model.ended.disconnect(self._on_ended)
         self._queue.forget(item)

@@ -72,7 +72,7 @@ class MainWindow(QMainWindow):
         self.session = session
         self.plan_model = PlanModel(document, self)
         self._engine_ready, self._engine_words, self._engine_note = True, "", ""
-        self._busy, self._waiting = False, 0
+        self._busy, self._waiting, self._paused = False, 0, False
         self._presets_shown = ""
         self._kept_notice: Notice | None = None
         self.machine: Machine | None = None
@@ -222,9 +222,9 @@ class MainWindow(QMainWindow):
         self._engine_ready, self._engine_words, self._engine_note = ready, words, note
         self._refresh_standing()
 
-    def set_runs(self, *, busy: bool, waiting: int) -> None:
-        """Say whether an engine is at work, and how many jobs wait."""
-        self._busy, self._waiting = busy, waiting
+    def set_runs(self, *, busy: bool, waiting: int, paused: bool = False) -> None:
+        """Say whether an engine is at work or waits paused, and how many jobs wait."""
+        self._busy, self._waiting, self._paused = busy, waiting, paused
         self._refresh_standing()
 
     @property
@@ -247,7 +247,8 @@ class MainWindow(QMainWindow):
         if keeps_off:
             return Standing("off", keeps_off)
         if self._busy:
-            return Standing("training", self.tr("Training"), self._engine_note)
+            words = self.tr("Paused") if self._paused else self.tr("Training")
+            return Standing("training", words, self._engine_note)
         if not self._engine_ready:
             return Standing("waiting", self._engine_words, self._engine_note)
         return Standing("ready", self.tr("Ready"), self._engine_note)
