@@ -16,6 +16,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
 
+from app.architecture_choice import ArchitectureChoice
 from app.document import Document
 from app.drop import DropHint, guess
 from app.form_pane import FORM_USUAL, FormPane
@@ -28,7 +29,6 @@ from app.settings import Settings
 from app.theme import switch
 from app.told_problems import what_keeps_off
 from app.tool_bar import ToolBar
-from app.widgets.notice import Notice
 from app.widgets.plan_bar import PlanBar, Standing
 from app.widgets.title_row import TitleRow
 from app.window_layout import remember_layout, take_up_layout
@@ -74,7 +74,6 @@ class MainWindow(QMainWindow):
         self._engine_ready, self._engine_words, self._engine_note = True, "", ""
         self._busy, self._waiting, self._paused = False, 0, False
         self._presets_shown = ""
-        self._kept_notice: Notice | None = None
         self.machine: Machine | None = None
         self.setMinimumSize(*LEAST)
         self.resize(*USUAL)
@@ -99,6 +98,7 @@ class MainWindow(QMainWindow):
         self.pane = FormPane(self.document, self.settings, self.splitter)
         self.form = self.pane.form
         self.work = WorkArea(self.splitter)
+        self._choice = ArchitectureChoice(self.document, self.store, self.work)
         self.splitter.addWidget(self.pane)
         self.splitter.addWidget(self.work)
         self.splitter.setStretchFactor(0, 0)
@@ -159,8 +159,6 @@ class MainWindow(QMainWindow):
         self._refresh_standing()
 
     def _on_replaced(self) -> None:
-        if self._kept_notice is not None:  # it told of another architecture or job
-            self._kept_notice.closed.emit()
         self._presets_shown = ""
         self.refresh()
 
@@ -306,19 +304,7 @@ class MainWindow(QMainWindow):
 
     def choose_architecture(self, architecture: str) -> None:
         """Change the architecture; a preset of the same name is taken where there is one."""
-        name, former = self.document.preset.name, self.document.architecture
-        preset = self.store.named(architecture, name) or self.store.default(architecture)
-        self.document.set_architecture(architecture, preset)
-        left = self.document.not_applying()
-        if left:
-            labels = ", ".join(o.label(former) for o in left)
-            words = self.tr("Kept for switching back, without effect here: %s.") % labels
-            self._kept_notice = Notice(words, "info", parent=self.work)
-            self._kept_notice.closed.connect(self._forget_kept)
-            self.work.add_notice(self._kept_notice)
-
-    def _forget_kept(self) -> None:
-        self._kept_notice = None
+        self._choice.choose(architecture)
 
     # -- layout ----------------------------------------------------------------------------
 

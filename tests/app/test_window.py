@@ -279,6 +279,21 @@ def test_what_is_kept_for_switching_back_is_told_once(window: MainWindow) -> Non
     assert told() == []
 
 
+def test_a_vae_that_does_not_fit_goes_out_with_a_word_and_comes_back(window: MainWindow) -> None:
+    toast = window.work.toast
+    window.choose_architecture("flux")
+    assert not toast.isVisible()
+    window.document.set("model.vae", "/models/ae.safetensors")
+    window.choose_architecture("sd3")  # sixteen channels too, of other latents
+    assert window.document.get("model.vae") is None
+    assert toast.label.text() == (
+        "Taken out, as SD3 has parts of its own: ae.safetensors. Comes back with FLUX.1."
+    )
+    toast.button.click()  # Undo
+    assert window.document.architecture == "flux"
+    assert window.document.get("model.vae") == "/models/ae.safetensors"
+
+
 def test_buttons_of_a_question_stand_in_one_order_and_the_safe_one_has_the_keys(
     window: MainWindow,
 ) -> None:
