@@ -26,6 +26,7 @@ from app.preset_changes import ask_about_preset
 from app.preset_store import PresetStore
 from app.session import Session
 from app.settings import Settings
+from app.stand_ins import stand_in_words
 from app.theme import switch
 from app.told_problems import what_keeps_off
 from app.tool_bar import ToolBar
@@ -243,7 +244,7 @@ class MainWindow(QMainWindow):
     def _standing(self) -> Standing:
         keeps_off = what_keeps_off(self.document)
         if keeps_off:
-            return Standing("off", keeps_off)
+            return Standing("off", keeps_off, stand_in_words(self.document))
         if self._busy:
             words = self.tr("Paused") if self._paused else self.tr("Training")
             return Standing("training", words, self._engine_note)

@@ -129,3 +129,32 @@ def test_a_wrong_part_is_told_at_its_field_as_it_is_chosen(qtbot, tmp_path):
     assert "T5" in told()["model.text_encoder"]
     document.set("model.text_encoder", str(parts / "clip_l.safetensors"))
     qtbot.waitUntil(lambda: "model.text_encoder" not in told(), timeout=10000)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"network.rank": 0}, "counted with rank 16"),
+        ({"network.rank": 0, "network.alpha": -1.0}, "counted with defaults for 2 wrong fields"),
+        ({"network.block_dims": [-1] * 25}, ""),  # its row says that the list counts for nothing
+        ({"network.block_dims": "many"}, "counted without rank per block"),
+    ],
+)
+def test_card_and_plan_count_the_same_of_a_wrong_job_and_say_with_what(page, wrong, words):
+    document, plans = page._document, page._plans
+    document.set_many(list(wrong.items()), "wrong")
+    plans.compute()
+    denoiser = next(part for part in plans.plan.parts if part.component == "denoiser")
+    told = f"{denoiser.modules} of 278 modules of the U-Net"
+    assert page.blocks._count.text() == (f"{told}, {words}" if words else told)
+    assert denoiser.modules == 192
+    assert set(page.blocks.editor.values("linear")) == {16.0}
+    document.undo_stack.undo()
+    assert page.blocks._count.text() == told
+
+
+def test_the_map_says_with_what_it_counts(page):
+    page._document.set_architecture("flux")
+    page._document.set("network.rank", 0)
+    page._plans.compute()
+    assert page.map._count.text().endswith("modules of the picture model, counted with rank 16")

@@ -152,6 +152,15 @@ def test_train_hands_over_only_what_applies(window: MainWindow, qtbot: QtBot) ->
         window.train()
 
 
+def test_the_foot_says_what_it_counts_while_a_field_is_wrong(window: MainWindow) -> None:
+    window.document.set("network.rank", 0)
+    QApplication.processEvents()
+    assert window.plan_bar._off.text() == "Train is off\ncounted with rank 16"
+    window.document.set("network.rank", 4)
+    QApplication.processEvents()
+    assert window.plan_bar._off.text() == "Train is off"
+
+
 def test_check_21_a_changed_file_is_asked_about(window: MainWindow, home: Path) -> None:
     files = FileCommands(window)
     window.document.save(home / "job.toml")
