@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 
 from PySide6.QtCore import QFileSystemWatcher, QItemSelection, QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import (
@@ -18,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.bulk_dialog import BulkDialog
+from app.caption_length import DECIDES, length_words
 from app.document import Document
 from app.picture_model import Picture, PictureModel
 from app.settings import places
@@ -59,7 +61,7 @@ class DatasetPage(QWidget):
         self.model = PictureModel(document.undo_stack, self)
         self.thumbnails = Thumbnails(places().state / "thumbnails", parent=self)
         self.grid = PictureGrid(self.model, self.thumbnails)
-        self.captions = CaptionPanel(self.model)
+        self.captions = CaptionPanel(self.model, partial(length_words, document))
         self._filter = TextEdit(empty=self.tr("Filter: tag:hat -tag:cat size<512 nocaption"))
         self._filter.line.setAccessibleName(self.tr("Filter pictures"))
         self._filter_note = Label("", "error", SMALL)
@@ -182,8 +184,10 @@ class DatasetPage(QWidget):
         self._rules = rules_of(job.dataset)
         self._bars.show_buckets(buckets_of(self._found, job))
 
-    def _on_job_changed(self, _paths: object = None) -> None:
+    def _on_job_changed(self, paths: Sequence[str] | None = None) -> None:
         """The same pictures fall into other buckets where resolution or rules are others."""
+        if paths is None or any(path in DECIDES for path in paths):
+            self.captions.show_length()
         if rules_of(self._document.job.dataset) != self._rules:
             self._show_buckets()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QEvent, QObject, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QPaintEvent
@@ -14,6 +14,7 @@ from app.thumbnails import picture as decode
 from app.widgets.label import ElidedLabel, Label
 from app.worker import in_worker
 
+Length = Callable[[str], tuple[str, bool]]
 SAVE_DELAY_MS = 800
 _PREVIEW_PX = 640
 
@@ -21,15 +22,19 @@ _PREVIEW_PX = 640
 class CaptionPanel(QWidget):
     """Edits the caption of one picture; with several selected it says what to do with them.
 
+    `length` tells how long a caption is, in words, and whether its end is cut off.
+
     Signals:
         step_asked(direction): the person goes to the next (1) or previous (-1) picture.
     """
 
     step_asked = Signal(int)
 
-    def __init__(self, model: PictureModel, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, model: PictureModel, length: Length | None = None, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self._model = model
+        self._model, self._length = model, length
         self._picture: Picture | None = None
         self._loading = False
         self._view = _PictureView(self)
@@ -90,7 +95,12 @@ class CaptionPanel(QWidget):
             self._loading = False
         self._show_note()
 
+    def show_length(self) -> None:
+        """Tell the length anew, as what reads the captions has changed."""
+        self._show_note()
+
     def _show_note(self) -> None:
+        self._note.set_style("text3")
         if self._picture is None:
             return
         caption = self._model.caption(self._picture)
@@ -102,7 +112,9 @@ class CaptionPanel(QWidget):
         elif text != caption.text:
             self._note.setText(self.tr("Not saved yet…"))
         else:
-            self._note.setText(self.tr("Saved. About %s tokens.") % _tokens(text))
+            words, is_cut = self._length(text) if self._length is not None else ("", False)
+            self._note.set_style("warn" if is_cut else "text3")
+            self._note.setText(self.tr("Saved: %s.") % words if words else self.tr("Saved."))
 
     def _on_text_changed(self) -> None:
         if not self._loading and self._picture is not None:
@@ -134,12 +146,6 @@ class CaptionPanel(QWidget):
                 self.step_asked.emit(1 if forward else -1)
                 return True
         return super().eventFilter(watched, event)
-
-
-def _tokens(text: str) -> int:
-    """A guess at CLIP's tokens: a word is about 1.3 of them, a sign is one."""
-    words = [w for w in text.replace(",", " , ").split() if w]
-    return round(sum(1 if len(w) < 8 else 1 + len(w) / 10 for w in words))
 
 
 class _PictureView(QWidget):
