@@ -13,7 +13,7 @@ from app.training_room import DEMO_JOB
 from engine.plan.folders import pictures_of
 
 
-def test_clip_is_counted_exactly_and_what_is_cut_is_told() -> None:
+def test_clip_is_counted_exactly_and_what_is_cut_is_told(qtbot: QtBot) -> None:
     document = Document(plain_preset("sdxl"))
     assert length_words(document, "a photo of a cat") == ("5 of 75 tokens", False)
     assert length_words(document, "cat " * 75) == ("75 of 75 tokens", False)
@@ -25,7 +25,7 @@ def test_clip_is_counted_exactly_and_what_is_cut_is_told() -> None:
     assert length_words(document, "(cat:1.2)") == ("at most 7 of 150 tokens", False)
 
 
-def test_a_model_with_a_vocabulary_of_its_own_counts_with_it() -> None:
+def test_a_model_with_a_vocabulary_of_its_own_counts_with_it(qtbot: QtBot) -> None:
     document = Document()
     usual = length_words(document, "zibble")
     document.set("model.path", str(DEMO_JOB.parent / "model"))
@@ -34,7 +34,7 @@ def test_a_model_with_a_vocabulary_of_its_own_counts_with_it() -> None:
 
 
 @pytest.mark.parametrize("architecture", ["flux", "sd3", "lumina2", "anima", "hunyuan_image"])
-def test_where_a_language_model_reads_it_stays_a_guess(architecture: str) -> None:
+def test_where_a_language_model_reads_it_stays_a_guess(qtbot: QtBot, architecture: str) -> None:
     words, is_cut = length_words(Document(plain_preset(architecture)), "a photo of a cat")
     assert words == "about 5 tokens"
     assert not is_cut
