@@ -39,6 +39,7 @@ class PlaceMapView(QWidget):
         self._choosable: tuple[bool, ...] = ()
         self._chosen: tuple[tuple[bool, ...], ...] = ()
         self._at: Spot | None = None
+        self._left_px: int | None = None
         self._stroke: tuple[int, bool, int] | None = None  # strip, on or off, last block
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -48,6 +49,7 @@ class PlaceMapView(QWidget):
     def show_map(self, found: PlaceMap, chosen: list[list[bool]], choosable: list[bool]) -> None:
         """Show a map; `chosen` has for each strip which blocks its field chooses."""
         self._map, self._choosable = found, tuple(choosable)
+        self._left_px = None
         self._chosen = tuple(map(tuple, chosen))
         at, self._at = self._at, None
         if at is not None:
@@ -75,10 +77,18 @@ class PlaceMapView(QWidget):
         return self.fontMetrics().height() + 10
 
     def _left(self) -> int:
-        names = [self._words(f) for strip in self._map.strips[:1] for f in strip.families]
-        metrics = QFontMetrics(font(SMALL))
-        widest = max((metrics.horizontalAdvance(name) for name in names), default=0)
-        return min(_LABELS_PX, widest + 8) + _RANK_PX
+        if self._left_px is None:  # measured once: each cell asks for it
+            names = [self._words(f) for strip in self._map.strips[:1] for f in strip.families]
+            metrics = QFontMetrics(font(SMALL))
+            widest = max((metrics.horizontalAdvance(name) for name in names), default=0)
+            self._left_px = min(_LABELS_PX, widest + 8) + _RANK_PX
+        return self._left_px
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Measure anew at another text size."""
+        if event.type() == QEvent.Type.FontChange:
+            self._left_px = None
+        super().changeEvent(event)
 
     def sizeHint(self) -> QSize:
         height = self._head() + self._rows() * _MOST_ROW + 24

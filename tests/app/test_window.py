@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -24,6 +24,7 @@ from app.single_instance import SingleInstance
 from app.theme import DARK, LIGHT, Tokens, switch
 from app.widgets.button import Button
 from app.widgets.notice import Notice
+from app.widgets.number import NumberEdit
 from app.window import MainWindow
 from engine.plan.summary import summarize
 from tests.tiny_pictures import write_picture
@@ -107,6 +108,22 @@ def test_check_27_every_area_follows_the_theme(window: MainWindow) -> None:
     for name, pixel in light.items():
         assert QColor(pixel).lightness() > 200, name
         assert QColor(dark[name]).lightness() < 60, name
+
+
+def test_a_switch_of_the_theme_styles_each_widget_once(window: MainWindow) -> None:
+    class Counter(QObject):
+        styled = 0
+
+        def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+            self.styled += event.type() == QEvent.Type.StyleChange
+            return super().eventFilter(watched, event)
+
+    deep = window.form.findChildren(NumberEdit)[0]
+    counter = Counter()
+    deep.installEventFilter(counter)
+    switch().apply("dark")
+    assert 1 <= counter.styled <= 2  # without the sheet, and with the other; not once a parent
+    assert deep.palette().base().color().name() == DARK.fill.lower()
 
 
 def test_check_8_the_plan_follows_a_keystroke_and_equals_the_command_lines(
