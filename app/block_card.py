@@ -176,8 +176,9 @@ class BlockCard(Card):
         return linear + (modules.conv if conv > 0 else 0)
 
     def _show_block(self, index: int) -> None:
-        if index < 0 or index >= len(self._modules):
-            self._block.setText("")
+        none = index < 0 or index >= len(self._modules)
+        self._block.setVisible(not none)  # an empty one would push the words aside
+        if none:
             self._part.setText(
                 self.tr("Drag over the bars; Shift draws a line, Alt one bar, right button 0.")
             )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from PySide6.QtCore import QFileSystemWatcher, QItemSelection, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -38,6 +39,7 @@ from engine.schema.job import Job
 
 _MAX_WATCHED = 8
 _MAX_TAGS = 300
+_FOOT_PX, _HEAD_PX = 160, 90  # buckets and tags; the bar above with the margins
 
 
 class DatasetPage(QWidget):
@@ -106,7 +108,8 @@ class DatasetPage(QWidget):
             column.addWidget(widget)
             column.addStretch(1)
             foot.addWidget(holder)
-        foot.setMaximumHeight(160)
+        foot.setMaximumHeight(_FOOT_PX)
+        self._foot = foot
         sides = QSplitter(Qt.Orientation.Horizontal)
         sides.setChildrenCollapsible(False)
         sides.addWidget(self.grid)
@@ -159,6 +162,12 @@ class DatasetPage(QWidget):
         self._watcher.directoryChanged.connect(lambda _: self._watch_timer.start())
         self._watch_timer.timeout.connect(self._on_folder_changed)
         self._filter_note.hide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a low window the pictures alone; the Plan page has the buckets."""
+        super().resizeEvent(event)
+        needed = _HEAD_PX + self.captions.least_height() + _FOOT_PX
+        self._foot.setVisible(event.size().height() >= needed)
 
     # --- showing -------------------------------------------------------------------------------
 

@@ -56,6 +56,7 @@ class RunController(QObject):
         self._queue = RunQueue(self._directory / "queue")
         self._index_file = self._directory / "runs.json"
         self._known: dict[str, RunFacts] = {}
+        self._noted: dict[str, RunFacts] = {}  # while the list was being read
         self._running: RunModel | None = None
         self._item: QueueItem | None = None
         self._shown: RunModel | None = None
@@ -211,6 +212,7 @@ class RunController(QObject):
         if self._refreshing:
             return
         self._refreshing = True
+        self._noted.clear()
         file, known = self._index_file, dict(self._known)
 
         def read() -> list[RunFacts]:
@@ -223,6 +225,7 @@ class RunController(QObject):
     def forget_run(self, directory: str) -> None:
         """Take a run off the list; its folder stays."""
         self._known.pop(directory, None)
+        self._noted.pop(directory, None)
         run_index.save(self._index_file, self.runs)
         self.runs_changed.emit()
 
@@ -307,14 +310,16 @@ class RunController(QObject):
     def _note(self, model: RunModel) -> None:
         facts = model.facts()
         if facts is not None:
-            self._known[facts.directory] = facts
+            self._known[facts.directory] = self._noted[facts.directory] = facts
             self.runs_changed.emit()
             self.refresh_runs()
 
     def _on_refreshed(self, facts: list[RunFacts]) -> None:
         self._refreshing = False
-        self._known = {run.directory: run for run in facts}
+        self._known = {run.directory: run for run in facts} | self._noted
         self.runs_changed.emit()
+        if self._noted:
+            self.refresh_runs()  # so that the index has them too
 
     def _on_refresh_failed(self, error: OSError) -> None:
         self._refreshing = False

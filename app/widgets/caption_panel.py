@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QEvent, QObject, QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from app.picture_model import Picture, PictureModel
@@ -17,6 +17,7 @@ from app.worker import in_worker
 Length = Callable[[str], tuple[str, bool]]
 SAVE_DELAY_MS = 800
 _PREVIEW_PX = 640
+_PICTURE_PX, _TEXT_PX, _GAP_PX = 120, 90, 6  # least heights, and what is between
 
 
 class CaptionPanel(QWidget):
@@ -44,7 +45,7 @@ class CaptionPanel(QWidget):
         self._text.setAccessibleName(self.tr("Caption"))
         self._text.setTabChangesFocus(True)
         self._text.setPlaceholderText(self.tr("What is in the picture"))
-        self._text.setMinimumHeight(90)
+        self._text.setMinimumHeight(_TEXT_PX)
         self._text.installEventFilter(self)
         self._note = Label("", "text3", SMALL)
         self._note.setWordWrap(True)
@@ -52,7 +53,7 @@ class CaptionPanel(QWidget):
         self._save_timer.timeout.connect(self.save)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(6)
+        column.setSpacing(_GAP_PX)
         column.addWidget(self._view, 3)
         column.addWidget(self._name)
         column.addWidget(self._facts)
@@ -61,6 +62,17 @@ class CaptionPanel(QWidget):
         self._text.textChanged.connect(self._on_text_changed)
         model.captions_changed.connect(self._on_captions_changed)
         self.show_pictures([])
+
+    def least_height(self, *, with_picture: bool = True) -> int:
+        """What it needs so that nothing lies over anything else."""
+        parts = [self._name, self._facts, self._note]
+        high = sum(part.sizeHint().height() + _GAP_PX for part in parts)
+        return high + _TEXT_PX + (_PICTURE_PX + _GAP_PX if with_picture else 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a low place the caption alone: it is what one came to write."""
+        super().resizeEvent(event)
+        self._view.setVisible(event.size().height() >= self.least_height())
 
     def show_pictures(self, pictures: Sequence[Picture]) -> None:
         """Show the selection: one picture to edit, or how many."""
@@ -157,7 +169,7 @@ class _PictureView(QWidget):
         self._words = ""
         self._wanted = ""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumHeight(120)
+        self.setMinimumHeight(_PICTURE_PX)
 
     def sizeHint(self) -> QSize:
         return QSize(280, 280)

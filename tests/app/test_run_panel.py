@@ -144,6 +144,36 @@ def test_light_and_dark_at_run_time(qtbot, views, tmp_path):
     assert page.chart.grab().toImage().pixelColor(12, 12).name() == theme.LIGHT.raised.lower()
 
 
+def test_the_logs_ground_follows_the_theme(qtbot, views):
+    page = views.log
+    page.resize(600, 300)
+    page.show()
+    for tokens in (theme.DARK, theme.LIGHT, theme.DARK):
+        theme.switch().apply("dark" if tokens.dark else "light")
+        ground = page.pane.grab().toImage().pixelColor(10, 200).name()
+        assert ground == tokens.raised.lower()
+    theme.switch().apply("light")
+
+
+def test_pages_without_a_run_say_so(qtbot, views, tmp_path):
+    pages = {key: page for key, _, page in views.pages}
+    for key in ("progress", "log", "runs"):
+        page = pages[key]
+        page.resize(700, 500)
+        page.show()
+        assert page.empty.isVisible(), key
+        assert page.empty.text().startswith("No run"), key
+    assert not pages["progress"].chart.isVisible()
+    folder = tmp_path / "run"
+    opened(qtbot, views, write_run(folder, gallery_events(folder, 1, 2)))
+    qtbot.waitUntil(lambda: not pages["runs"].empty.isVisible(), timeout=5000)
+    assert pages["progress"].chart.isVisible()
+    assert not pages["progress"].empty.isVisible()
+    assert not pages["log"].empty.isVisible()
+    pages["runs"].words.line.setText("no such run")
+    assert pages["runs"].empty.text() == "No run has these words."
+
+
 def test_words_of_a_run_that_has_hardly_begun(tmp_path):
     model = model_of([], tmp_path)
     assert figure_pairs(model) == []  # not "0 of 0 steps"
