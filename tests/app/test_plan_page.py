@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
+from app import theme
 from app.document import Document
 from app.plan_model import PlanModel
 from app.plan_page import PlanPage
+from app.widgets.memory_bar import MemoryBar
 from engine.plan.summary import summarize
 
 
@@ -158,3 +160,30 @@ def test_the_map_says_with_what_it_counts(page):
     page._document.set("network.rank", 0)
     page._plans.compute()
     assert page.map._count.text().endswith("modules of the picture model, counted with rank 16")
+
+
+@pytest.mark.parametrize("architecture", ["sdxl", "sd3"])
+def test_every_part_of_the_memory_is_drawn_in_a_color_of_its_own(page, qtbot, architecture):
+    document, plans, bar = page._document, page._plans, MemoryBar()
+    qtbot.addWidget(bar)
+    document.set_architecture(architecture)
+    document.set("dataset.cache_latents", "off")
+    document.set("training.ema", 0.99)
+    document.set("training.blocks_to_swap", 4)
+    document.set("network.train", "all")
+    plans.compute()
+    bar.show_parts(page._memory_bar._parts)
+    names = [part.name for part in bar._parts]
+    assert len(names) >= 9, names
+    colors = [ink.name() for ink in bar._colors()]
+    assert len(set(colors)) == len(names), list(zip(names, colors, strict=True))
+    assert theme.tokens().text2.lower() not in colors  # which is for what is not known
+    bar.resize(1200, 400)
+    image = bar.grab().toImage()
+    whole = 1.05 * sum(part.high for part in bar._parts)
+    x = 0.0
+    for part, ink in zip(bar._parts, bar._colors(), strict=True):
+        width = bar.width() * part.low / whole
+        if width > 3:
+            assert image.pixelColor(int(x + width / 2), 8).name() == ink.name(), part.name
+        x += width
