@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QEvent, QObject, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from app.picture_model import Picture, PictureModel
 from app.theme import SMALL, font, tokens
 from app.thumbnails import picture as decode
 from app.widgets.label import ElidedLabel, Label
+from app.widgets.text import FramedText
 from app.worker import in_worker
 
 Length = Callable[[str], tuple[str, bool]]
@@ -41,10 +42,8 @@ class CaptionPanel(QWidget):
         self._view = _PictureView(self)
         self._name = ElidedLabel("", bold=True)
         self._facts = ElidedLabel("", "text3", SMALL)
-        self._text = QPlainTextEdit(self)
+        self._text = FramedText(self, empty=self.tr("What is in the picture"))
         self._text.setAccessibleName(self.tr("Caption"))
-        self._text.setTabChangesFocus(True)
-        self._text.setPlaceholderText(self.tr("What is in the picture"))
         self._text.setMinimumHeight(_TEXT_PX)
         self._text.installEventFilter(self)
         self._note = Label("", "text3", SMALL)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 from PIL import Image
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QFontMetrics
 from PySide6.QtTest import QTest
 
@@ -71,6 +72,16 @@ def test_nothing_lies_over_anything_in_a_low_window(page):
         for upper, lower in pairwise(parts):
             assert upper.geometry().bottom() < lower.geometry().top(), (height, lower)
         assert panel.rect().contains(panel._note.geometry())
+
+
+def test_a_press_anywhere_on_a_picture_chooses_it(page):
+    grid = page.grid
+    place = grid.visualRect(page.model.index(1))
+    for share in (0.1, 0.5, 0.9):
+        grid.clearSelection()
+        at = QPoint(place.center().x(), int(place.top() + share * grid.gridSize().height()))
+        QTest.mouseClick(grid.viewport(), Qt.MouseButton.LeftButton, pos=at)
+        assert [p.name for p in grid.selected()] == [page.model.shown[1].name], share
 
 
 def test_a_lone_bucket_says_its_size(qtbot, page):
