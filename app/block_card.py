@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QVBoxLayout, QWid
 from app import block_values
 from app.block_values import LayerName, Modules, Side, Tool, modules_by_block
 from app.document import Document
+from app.stand_ins import counted_data, stand_in_words
 from app.theme import SMALL, font, tokens
 from app.widgets.block_geometry import Bars
 from app.widgets.blocks import BlockEditor
@@ -42,6 +43,7 @@ class BlockCard(Card):
     def __init__(self, document: Document, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._document = document
+        self._data = document.data  # what is counted: wrong values stand at their defaults
         self._modules: tuple[Modules, ...] = ()
         self._architecture = ""
         self.editor = BlockEditor(self)
@@ -120,11 +122,12 @@ class BlockCard(Card):
 
     def refresh(self) -> None:
         """Show the job's values; nothing is shown for an architecture without blocks."""
-        data, architecture = self._document.data, self._document.architecture
+        data, architecture = counted_data(self._document), self._document.architecture
         about = ARCHITECTURES[architecture]
         self.setVisible(bool(about.blocks))
         if not about.blocks:
             return
+        self._data = data
         if architecture != self._architecture:
             self._architecture, self._modules = architecture, modules_by_block(architecture)
         sides: list[Side] = ["linear"] if self.layer == "lr_weight" else ["linear", "conv"]
@@ -147,20 +150,21 @@ class BlockCard(Card):
         return [m.count(side, conv_on or side == "conv") > 0 for m in self._modules]
 
     def _conv_on(self) -> bool:
-        return block_values.conv_is_on(self._document.data)
+        return block_values.conv_is_on(self._data)
 
     def _show_count(self) -> None:
         trained = sum(self._trained(i) for i in range(len(self._modules)))
         conv_on = self._conv_on()
         possible = sum(m.count("linear", True) + m.conv for m in self._modules)
         words = self.tr("%1 of %2 modules of the U-Net")
-        self._count.setText(words.replace("%1", str(trained)).replace("%2", str(possible)))
+        words = words.replace("%1", str(trained)).replace("%2", str(possible))
+        self._count.setText(", ".join(filter(None, (words, stand_in_words(self._document)))))
         self._count.setToolTip(
             "" if conv_on else self.tr("The rest are 3×3 and resnet layers: see 3×3 conv rank.")
         )
 
     def _trained(self, index: int) -> int:
-        data, modules = self._document.data, self._modules[index]
+        data, modules = self._data, self._modules[index]
         if get_at(data, "network.train") == "text_encoder":
             return 0
         about = ARCHITECTURES[self._architecture]
@@ -172,15 +176,16 @@ class BlockCard(Card):
         return linear + (modules.conv if conv > 0 else 0)
 
     def _show_block(self, index: int) -> None:
-        if index < 0 or index >= len(self._modules):
-            self._block.setText("")
+        none = index < 0 or index >= len(self._modules)
+        self._block.setVisible(not none)  # an empty one would push the words aside
+        if none:
             self._part.setText(
                 self.tr("Drag over the bars; Shift draws a line, Alt one bar, right button 0.")
             )
             self._figures.setText("")
             return
         about = ARCHITECTURES[self._architecture].blocks[index]
-        data, modules = self._document.data, self._modules[index]
+        data, modules = self._data, self._modules[index]
         rank = block_values.effective(data, "rank", "linear")[index]
         conv = block_values.effective(data, "rank", "conv")[index]
         on = self._trained(index) > 0

@@ -79,14 +79,14 @@ def conv_is_on(data: Mapping[str, Any]) -> bool:
 def effective(data: Mapping[str, Any], layer: LayerName, side: Side) -> list[float]:
     """The value that each block ends up with, whether given as a list or as one number.
 
-    A list of the wrong length counts as not given (its field shows the error).
+    A list that cannot be used counts as not given (its field shows the error).
     """
     architecture = ARCHITECTURES[get_at(data, "model.architecture")]
     count = len(architecture.blocks)
     if layer == "lr_weight":
         return lr_weights(data, architecture)
     given = get_at(data, _LISTS[layer, side])
-    if isinstance(given, list) and len(given) == count and all(map(_is_number, given)):
+    if isinstance(given, list) and len(given) == count and all(map(_is_rank, given)):
         return [float(value) for value in given]
     return [_uniform(data, layer, side)] * count
 
@@ -113,6 +113,10 @@ def _uniform(data: Mapping[str, Any], layer: LayerName, side: Side) -> float:
     if value is None:
         value = 1.0 if layer == "alpha" and side == "conv" else 0.0
     return float(value) if _is_number(value) else 0.0
+
+
+def _is_rank(value: Any) -> bool:
+    return _is_number(value) and value >= 0
 
 
 def _is_number(value: Any) -> bool:

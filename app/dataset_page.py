@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 
 from PySide6.QtCore import QFileSystemWatcher, QItemSelection, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -18,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.bulk_dialog import BulkDialog
+from app.caption_length import DECIDES, length_words
 from app.document import Document
 from app.picture_model import Picture, PictureModel
 from app.settings import places
@@ -36,6 +39,7 @@ from engine.schema.job import Job
 
 _MAX_WATCHED = 8
 _MAX_TAGS = 300
+_FOOT_PX, _HEAD_PX = 160, 90  # buckets and tags; the bar above with the margins
 
 
 class DatasetPage(QWidget):
@@ -59,7 +63,7 @@ class DatasetPage(QWidget):
         self.model = PictureModel(document.undo_stack, self)
         self.thumbnails = Thumbnails(places().state / "thumbnails", parent=self)
         self.grid = PictureGrid(self.model, self.thumbnails)
-        self.captions = CaptionPanel(self.model)
+        self.captions = CaptionPanel(self.model, partial(length_words, document))
         self._filter = TextEdit(empty=self.tr("Filter: tag:hat -tag:cat size<512 nocaption"))
         self._filter.line.setAccessibleName(self.tr("Filter pictures"))
         self._filter_note = Label("", "error", SMALL)
@@ -104,7 +108,8 @@ class DatasetPage(QWidget):
             column.addWidget(widget)
             column.addStretch(1)
             foot.addWidget(holder)
-        foot.setMaximumHeight(160)
+        foot.setMaximumHeight(_FOOT_PX)
+        self._foot = foot
         sides = QSplitter(Qt.Orientation.Horizontal)
         sides.setChildrenCollapsible(False)
         sides.addWidget(self.grid)
@@ -158,6 +163,12 @@ class DatasetPage(QWidget):
         self._watch_timer.timeout.connect(self._on_folder_changed)
         self._filter_note.hide()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a low window the pictures alone; the Plan page has the buckets."""
+        super().resizeEvent(event)
+        needed = _HEAD_PX + self.captions.least_height() + _FOOT_PX
+        self._foot.setVisible(event.size().height() >= needed)
+
     # --- showing -------------------------------------------------------------------------------
 
     def show_pictures(self, found: Sequence[Found], words: str = "") -> None:
@@ -182,8 +193,10 @@ class DatasetPage(QWidget):
         self._rules = rules_of(job.dataset)
         self._bars.show_buckets(buckets_of(self._found, job))
 
-    def _on_job_changed(self, _paths: object = None) -> None:
+    def _on_job_changed(self, paths: Sequence[str] | None = None) -> None:
         """The same pictures fall into other buckets where resolution or rules are others."""
+        if paths is None or any(path in DECIDES for path in paths):
+            self.captions.show_length()
         if rules_of(self._document.job.dataset) != self._rules:
             self._show_buckets()
 

@@ -251,15 +251,23 @@ class Document(QObject):
         self._changed = None
         self.replaced.emit()
 
-    def set_architecture(self, architecture: str, preset: Preset | None = None) -> None:
+    def set_architecture(self, architecture: str, preset: Preset | None = None) -> list[str]:
         """Change the architecture as one step; values of one's own are kept, applying or not.
 
         Not those for which the two have defaults of their own: 512 pixels or 12 steps were chosen
-        for the former model.
+        for the former model. Nor files of parts that the other has not: they are returned, and
+        come back when their own architecture does.
         """
-        if architecture != self.architecture:
-            text = self.tr("architecture %s") % ARCHITECTURES[architecture].label
-            self._push_architecture(preset or plain_preset(architecture), (), text)
+        if architecture == self.architecture:
+            return []
+        former = [str(file) for path in self._parts_of_model() if (file := self.get(path))]
+        text = self.tr("architecture %s") % ARCHITECTURES[architecture].label
+        self._push_architecture(preset or plain_preset(architecture), (), text)
+        kept = {self.get(path) for path in MODEL_FILES}
+        return [file for file in former if file not in kept]
+
+    def _parts_of_model(self) -> list[str]:
+        return [path for path in MODEL_FILES if options()[path].applies(self.architecture)]
 
     def _push_architecture(
         self, preset: Preset, pairs: Sequence[tuple[str, Any]], text: str

@@ -15,6 +15,7 @@ from app.every_pairs import pair_label, row_path
 from app.form_filter import Filter, FormFilter
 from app.form_group import FormGroup, Room, Section, TablesRow
 from app.form_row import LABEL, LABEL_SMALL, FormRow
+from app.inherited import inherited_words, source_of
 from app.search import turn_on
 from app.settings import Settings
 from app.told_problems import ToldProblems
@@ -213,6 +214,8 @@ class Form(QScrollArea):
         changed = [p for p in row.paths if document.is_changed(p)]
         row.set_changed(bool(changed), [document.preset_value(p) for p in row.paths])
         row.set_hint(consequence(path, document.get))
+        if source_of(path):
+            row.editor.set_inherited(inherited_words(path, document))
 
     # -- listening -------------------------------------------------------------------------
 

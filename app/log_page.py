@@ -13,6 +13,7 @@ from app.run_log import Kind
 from app.run_model import RunModel
 from app.widgets.button_row import ButtonRow, RowButton
 from app.widgets.card import Card
+from app.widgets.empty_words import EmptyWords
 from app.widgets.log import LogPane
 from app.widgets.segmented import Segmented
 from app.widgets.text import TextEdit
@@ -53,6 +54,7 @@ class LogPage(QWidget):
         self.folder = RowButton(self.tr("Open folder"), "ghost", "folder")
         self.folder.clicked.connect(self._on_folder)
         self.pane = LogPane()
+        self.empty = EmptyWords(self.pane)
         card = Card()
         inside = QVBoxLayout(card)
         inside.setContentsMargins(8, 8, 4, 8)
@@ -73,6 +75,7 @@ class LogPage(QWidget):
         """Show another run's log."""
         self._run = run
         self.pane.set_run(run)
+        self.empty.say("" if run else self.tr("No run yet. What the engine says comes here."))
         self.folder.setEnabled(run is not None)
 
     def _on_filter(self, _: Any) -> None:

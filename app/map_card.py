@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.document import Document
 from app.place_map import PlaceMap, chosen_blocks, family_words, map_of, rank_path, selection_text
+from app.stand_ins import stand_in_words
 from app.theme import SMALL
 from app.widgets.button import Button
 from app.widgets.card import Card
@@ -88,7 +89,7 @@ class MapCard(Card):
         words = words.replace("%1", f"{len(here):,}").replace("%2", f"{of:,}")
         if outside := sum(p.site.block is None for p in here):
             words += self.tr(", %s of them before or behind these blocks") % f"{outside:,}"
-        self._count.setText(words)
+        self._count.setText(", ".join(filter(None, (words, stand_in_words(self._document)))))
 
     def _make_tools(self) -> None:
         """Buttons All, None and Invert for each strip that can be chosen from."""

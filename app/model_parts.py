@@ -11,19 +11,22 @@ from engine.schema.presets import MODEL_FILES
 
 
 def _part(path: str, architecture: str) -> str:
-    """What the part is: its name, and of a VAE the form of its latents."""
-    name = options()[path].label(architecture)
-    if path != "model.vae":
-        return name
-    latents = ARCHITECTURES[architecture]
-    return f"{name}, {latents.latent_channels} channels of {latents.latent_scale} pixels"
+    """What the part is, so that architectures which share it have one word for it."""
+    name, about = options()[path].label(architecture), ARCHITECTURES[architecture]
+    of = {
+        "model.vae": about.vae,
+        "model.denoiser": about.label,
+        "model.tokenizer": about.text_encoders[0],
+    }
+    return f"{name} of {of[path]}" if path in of else name
 
 
 class ModelParts:
     """Keeps a part's file with the part's name: one field is CLIP-L here and Qwen3 there."""
 
     def __init__(self) -> None:
-        self._files: dict[tuple[str, str], Any] = {}  # field and name of the part → its file
+        self._files: dict[str, Any] = {}  # name of the part → its file
+        self._known: set[str] = set()  # fields that named one of them
 
     def at_switch(
         self, former: str, architecture: str, get: Callable[[str], Any]
@@ -32,16 +35,19 @@ class ModelParts:
 
         Those of `former`, which `get` tells by path, are remembered for switching back.
         """
+        for path in MODEL_FILES:
+            if options()[path].applies(former):
+                self._files[_part(path, former)] = get(path)
+                self._known.add(path)
         found = []
         for path in MODEL_FILES:
             entry = options()[path]
-            if entry.applies(former):
-                self._files[path, _part(path, former)] = get(path)
-            if entry.applies(architecture) and any(path == known for known, _ in self._files):
-                value = self._files.get((path, _part(path, architecture)), entry.default)
-                found.append((path, value))
+            part = _part(path, architecture)
+            if entry.applies(architecture) and (part in self._files or path in self._known):
+                found.append((path, self._files.get(part, entry.default)))
         return found
 
     def forget(self) -> None:
         """Another job has come."""
         self._files.clear()
+        self._known.clear()

@@ -17,7 +17,7 @@ def tiles_of(plan: Plan, precision: str = "", memory_bytes: int = 0) -> list[Til
     return [
         Tile(
             _tr("%s modules") % f"{plan.modules:,}",
-            _tr("of %s") % f"{plan.modules_of:,}", wrong=plan.modules == 0, key="modules",
+            _tr("of %s in all") % f"{plan.modules_of:,}", wrong=plan.modules == 0, key="modules",
         ),
         Tile(_count(plan.parameters), _tr("parameters"), drop=1, key="parameters"),
         Tile(
@@ -36,7 +36,8 @@ def _steps(plan: Plan) -> Tile:
     if found.total_steps == 0:
         meaning = _tr("needs pictures") if found.found == 0 else found.problem[:40]
         return Tile(_tr("No steps"), meaning, drop=2, wrong=found.found > 0, key="steps")
-    epochs = _tr("%d epochs of %s") if found.epochs != 1 else _tr("%d epoch of %s")
+    # "19 epochs of 110" would be read as the nineteenth of a hundred and ten
+    epochs = _tr("%d epochs × %s") if found.epochs != 1 else _tr("%d epoch × %s")
     return Tile(
         _tr("%s steps") % f"{found.total_steps:,}",
         epochs % (found.epochs, f"{found.steps_per_epoch:,}"), drop=2, key="steps",

@@ -16,6 +16,7 @@ from app.run_folder import RunFacts
 from app.run_model import RunModel
 from app.thumbnails import Thumbnails
 from app.widgets.button_row import ButtonRow, RowButton
+from app.widgets.empty_words import EmptyWords
 from app.widgets.gallery import Gallery
 from app.widgets.log import LogBar
 
@@ -69,6 +70,7 @@ class ProgressPage(QWidget):
         self._chart_place = QWidget()
         self._chart_place.setMinimumSize(300, 150)
         QVBoxLayout(self._chart_place).setContentsMargins(0, 0, 0, 0)
+        self.empty = EmptyWords(self._chart_place)
         self.splitter.addWidget(self._chart_place)
         self._previews = self._make_previews()
         self.splitter.addWidget(self._previews)
@@ -134,6 +136,7 @@ class ProgressPage(QWidget):
             layout.addWidget(self.chart)
             self.chart.set_other_runs(self._others)
             self.chart.set_model(self._run)
+            self._update()
 
     def set_other_runs(self, runs: Sequence[RunFacts]) -> None:
         """The runs whose curves can be laid over the shown one's."""
@@ -180,6 +183,11 @@ class ProgressPage(QWidget):
 
     def _update(self) -> None:
         run, grid = self._run, self.grid
+        if self.chart is not None:
+            self.chart.setVisible(run is not None)
+        self.empty.say(
+            "" if run else self.tr("No run yet. Train starts one, and its loss is drawn here.")
+        )
         has_any = bool(grid.prompts)
         self.compare.setEnabled(has_any and len(grid.steps) > 1)
         self.folder.setEnabled(run is not None and run.directory is not None)

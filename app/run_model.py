@@ -70,11 +70,6 @@ class RunModel(QObject):
         return self._process is not None
 
     @property
-    def phase_name(self) -> str:
-        """What the engine does now, as `Phase.name`; empty before it says so."""
-        return self.state.phase.name if self.state.phase is not None else ""
-
-    @property
     def engine_pid(self) -> int:
         """The process id of this window's engine, 0 if it holds none."""
         return self._process.pid if self._process is not None else 0

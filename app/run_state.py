@@ -26,6 +26,7 @@ STEP_COLUMNS = (
     "step", "epoch", "time", "loss", "loss_smooth", "grad_norm", "seconds", "trained_seconds",
     "memory",
 )  # fmt: skip
+_WORK_WHILE_PAUSED = ("sampling", "saving", "validating")  # asked for, and the pause goes on
 _SPEED_STEPS = 50  # steps whose median makes the speed
 
 
@@ -51,6 +52,7 @@ class RunState:
         self.alive = False
         self.died = ""  # how the process ended without an orderly end, in words
         self.stopping = False
+        self.is_paused = False
         self.cuts = 0  # how often a resume threw away steps: views rebuild their lines then
 
     def __len__(self) -> int:
@@ -67,7 +69,7 @@ class RunState:
             return "failed"
         if not self.alive:
             return "interrupted" if self.hello is not None else "starting"
-        if self.phase is not None and self.phase.name == "paused":
+        if self.is_paused:
             return "paused"
         return "running" if self.hello is not None else "starting"
 
@@ -141,6 +143,8 @@ class RunState:
                 self._append(event)
             case Phase():
                 self.phase = event
+                at_work = self.is_paused and event.name in _WORK_WHILE_PAUSED
+                self.is_paused = event.name == "paused" or at_work
             case Validation():
                 self.validations.append(event)
             case Sample():
@@ -163,7 +167,7 @@ class RunState:
         self.hello = hello
         self.failure = self.finished = self.phase = None
         self.died = ""
-        self.stopping = False
+        self.stopping = self.is_paused = False
         if not again:
             return
         kept = int(self.columns["step"].values.searchsorted(hello.resumed_from, side="right"))

@@ -29,6 +29,7 @@ class RunController(QObject):
         queue_changed: items, their order, or whether the queue waits.
         shown_changed: another run is looked at; RunModel or None.
         run_started, run_ended: RunModel.
+        pause_changed: the engine at work was paused, or goes on.
         runs_changed: the list of known runs was brought up to date.
         interrupted_found: list of RunFacts.
         trouble: a sentence for a notice.
@@ -38,6 +39,7 @@ class RunController(QObject):
     shown_changed = Signal(object)
     run_started = Signal(object)
     run_ended = Signal(object)
+    pause_changed = Signal()
     runs_changed = Signal()
     interrupted_found = Signal(list)
     trouble = Signal(str)
@@ -54,10 +56,11 @@ class RunController(QObject):
         self._queue = RunQueue(self._directory / "queue")
         self._index_file = self._directory / "runs.json"
         self._known: dict[str, RunFacts] = {}
+        self._noted: dict[str, RunFacts] = {}  # while the list was being read
         self._running: RunModel | None = None
         self._item: QueueItem | None = None
         self._shown: RunModel | None = None
-        self._refreshing = False
+        self._refreshing = self._paused = False
         self.waiting = bool(self._queue.items)  # a restored queue starts only when asked
         self.pause_after_failure = False
 
@@ -82,6 +85,11 @@ class RunController(QObject):
     def is_busy(self) -> bool:
         """Whether an engine is at work, so that Train means Queue it."""
         return self._running is not None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the engine at work waits until the person goes on."""
+        return self._paused
 
     @property
     def runs(self) -> list[RunFacts]:
@@ -204,6 +212,7 @@ class RunController(QObject):
         if self._refreshing:
             return
         self._refreshing = True
+        self._noted.clear()
         file, known = self._index_file, dict(self._known)
 
         def read() -> list[RunFacts]:
@@ -216,6 +225,7 @@ class RunController(QObject):
     def forget_run(self, directory: str) -> None:
         """Take a run off the list; its folder stays."""
         self._known.pop(directory, None)
+        self._noted.pop(directory, None)
         run_index.save(self._index_file, self.runs)
         self.runs_changed.emit()
 
@@ -267,7 +277,12 @@ class RunController(QObject):
 
     def _on_updated(self) -> None:
         model, item = self._running, self._item
-        if model is None or item is None or item.directory or model.directory is None:
+        if model is None or item is None:
+            return
+        if self._paused != (model.state.status == "paused"):
+            self._paused = not self._paused
+            self.pause_changed.emit()
+        if item.directory or model.directory is None:
             return
         if model.state.hello is not None:
             self._item = with_directory(item, model.directory)
@@ -279,6 +294,7 @@ class RunController(QObject):
         if model is None or item is None:
             return
         self._running = self._item = None
+        self._paused = False
         model.updated.disconnect(self._on_updated)
         model.ended.disconnect(self._on_ended)
         self._queue.forget(item)
@@ -294,14 +310,16 @@ class RunController(QObject):
     def _note(self, model: RunModel) -> None:
         facts = model.facts()
         if facts is not None:
-            self._known[facts.directory] = facts
+            self._known[facts.directory] = self._noted[facts.directory] = facts
             self.runs_changed.emit()
             self.refresh_runs()
 
     def _on_refreshed(self, facts: list[RunFacts]) -> None:
         self._refreshing = False
-        self._known = {run.directory: run for run in facts}
+        self._known = {run.directory: run for run in facts} | self._noted
         self.runs_changed.emit()
+        if self._noted:
+            self.refresh_runs()  # so that the index has them too
 
     def _on_refresh_failed(self, error: OSError) -> None:
         self._refreshing = False

@@ -23,6 +23,7 @@ from app.runs import RunController
 from app.widgets.button_row import ButtonRow, RowButton
 from app.widgets.card import Card
 from app.widgets.check import CheckBox
+from app.widgets.empty_words import EmptyWords
 from app.widgets.runs_list import ROW_PX, QueueModel, RunsList, RunsModel
 from app.widgets.text import TextEdit
 
@@ -48,6 +49,7 @@ class RunsPage(QWidget):
         self.queue_model, self.runs_model = QueueModel(self), RunsModel(self)
         self.queue = RunsList(self.queue_model, self.tr("Queue"))
         self.list = RunsList(self.runs_model, self.tr("Runs"))
+        self.empty = EmptyWords(self.list)
         self.queue_model.moved.connect(runs.move)
         self.queue.key_move.connect(self._on_key_move)
         self.queue.key_delete.connect(lambda item: runs.remove(item.identity))
@@ -171,6 +173,12 @@ class RunsPage(QWidget):
             if all(w in _findable(run) for w in words)
         ]  # fmt: skip
         self.runs_model.set_rows(rows)
+        if rows:
+            self.empty.say("")
+        elif words:
+            self.empty.say(self.tr("No run has these words."))
+        else:
+            self.empty.say(self.tr("No runs yet. What you train is listed here."))
         self._update_buttons()
 
     def _update_buttons(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSlider, QStackedWidget, QVBoxLayout, QWidget
 
 from app import theme
 from app.opening import open_folder
@@ -15,6 +15,7 @@ from app.thumbnails import Thumbnails
 from app.widgets.button_row import ButtonRow, RowButton
 from app.widgets.compare import Compare
 from app.widgets.gallery import Gallery
+from app.widgets.label import Label
 from app.widgets.segmented import Segmented
 
 _SIDES = (72, 256)
@@ -55,7 +56,7 @@ class SamplesPage(QWidget):
         self.star.clicked.connect(self._on_star)
         self.folder = RowButton(self.tr("Open folder"), "ghost", "folder")
         self.folder.clicked.connect(self._on_folder)
-        self.empty = QLabel(self.tr("No previews yet."))
+        self.empty = Label(self.tr("No previews yet. A run draws them as it learns."), "text2")
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.stack = QStackedWidget()
         for widget in (self.gallery, self.compare, self.empty):

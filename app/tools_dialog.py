@@ -21,7 +21,7 @@ from app.widgets.labeled_rows import LabeledRows
 from app.widgets.message import Message
 from app.widgets.progress_line import ProgressLine
 from app.widgets.target import TargetEdit
-from app.words import duration_words
+from app.words import duration_words, size_words
 
 _MODEL_WORDS = ("--model", "--architecture")
 
@@ -42,7 +42,7 @@ class ToolDialog(QDialog):
         self.panel, self._command = panel, command
         self.process: ToolProcess | None = None
         self._began = 0.0
-        self._layers = (0, 0)
+        self._layers = self._bytes = (0, 0)
         self._closes = False
         self.setWindowTitle(panel.title)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -139,12 +139,13 @@ class ToolDialog(QDialog):
         self.message.hide()
         self.outcome.hide()
         process = ToolProcess(self._command, target, self)
+        process.copied.connect(self._on_copied)
         process.progressed.connect(self._on_progress)
         process.written.connect(self._on_written)
         process.kept.connect(self.outcome.set_kept)
         process.ended.connect(self._on_ended)
         self.process = process
-        self._began, self._layers = time.monotonic(), (0, 0)
+        self._began, self._layers, self._bytes = time.monotonic(), (0, 0), (0, 0)
         self._set_working(True)
         arguments = [self.panel.command, *self.panel.arguments(), "--out", str(target)]
         process.start([*arguments, "--overwrite"] if overwrite else arguments)
@@ -176,17 +177,28 @@ class ToolDialog(QDialog):
         else:
             self._clock.stop()
 
+    def _on_copied(self, done: int, total: int) -> None:
+        self._bytes = (done, total)
+
     def _on_progress(self, done: int, total: int) -> None:
         self._layers = (done, total)
 
     def _show_progress(self) -> None:
         done, total = self._layers
         so_far = self.tr("%s so far") % duration_words(time.monotonic() - self._began)
-        if not total:
-            self.bar.show_progress(self.tr("Reading the files"), so_far)
-            return
-        words = self.tr("%1 of %2 layers").replace("%1", f"{done:,}").replace("%2", f"{total:,}")
-        self.bar.show_progress(words, so_far, done / total)
+        copied, size = self._bytes
+        before = 0.5 if size else 0.0  # a copy takes the first half of the bar
+        if total:
+            words = self.tr("%1 of %2 layers")
+            words = words.replace("%1", f"{done:,}").replace("%2", f"{total:,}")
+            share = before + (1 - before) * done / total
+        elif size:
+            words = self.tr("Copying the model, %1 of %2")
+            words = words.replace("%1", size_words(copied)).replace("%2", size_words(size))
+            share = before * copied / size
+        else:
+            words, share = self.tr("Reading the files"), 0.0
+        self.bar.show_progress(words, so_far, share)
 
     def _on_written(self, written: Written) -> None:
         self.outcome.add(written)

@@ -45,12 +45,14 @@ class ToolProcess(QObject):
     """One run of `main.py merge|extract|resize|convert … --json`. A new object for each run.
 
     Signals:
+        copied(done, total): so many bytes of a model are copied; the layers come after.
         progressed(done, total): so many layers are done.
         written: a `Written`.
         kept(least, mean): what cutting ranks left of the strength, 0 to 1.
         ended: a `ToolEnd`; nothing comes after it, and nothing half-written is left.
     """
 
+    copied = Signal(object, object)  # more than Qt's int holds
     progressed = Signal(int, int)
     written = Signal(object)
     kept = Signal(float, float)
@@ -121,7 +123,9 @@ class ToolProcess(QObject):
             return  # a library's own word
         if not isinstance(said, dict):
             return
-        if "total" in said:
+        if "copied" in said:
+            self.copied.emit(int(said["copied"]), int(said["of"]))
+        elif "total" in said:
             self.progressed.emit(int(said["done"]), int(said["total"]))
         elif "layers" in said:
             notes = tuple(str(note) for note in said.get("notes", ()))

@@ -114,7 +114,9 @@ class TrainingRoom(QObject):
         for asker in (views.panel, views.list):
             asker.job_asked.connect(self.files.take_job)
         views.trouble.connect(say_trouble)
-        for signal in (runs.queue_changed, runs.run_started, runs.run_ended):
+        for signal in (
+            runs.queue_changed, runs.run_started, runs.run_ended, runs.pause_changed,
+        ):  # fmt: skip
             signal.connect(self._on_runs)
         self.files.run_asked.connect(self.open_run)
         self.first_run.demo_asked.connect(self.run_demo)
@@ -175,7 +177,8 @@ class TrainingRoom(QObject):
     # -- runs ------------------------------------------------------------------------------
 
     def _on_runs(self, _run: RunModel | None = None) -> None:
-        self.window.set_runs(busy=self.runs.is_busy, waiting=len(self.runs.queue))
+        runs = self.runs
+        self.window.set_runs(busy=runs.is_busy, waiting=len(runs.queue), paused=runs.is_paused)
         self.menus.set_running(self.runs.is_busy)
 
     def _train(self, data: dict[str, Any]) -> None:
@@ -187,10 +190,7 @@ class TrainingRoom(QObject):
 
     def _send(self, word: str) -> None:
         """Send a word to the engine; the pause key goes on with a paused run."""
-        running = self.runs.running
-        if running is None:
-            return
-        if word == "pause" and running.phase_name == "paused":
+        if word == "pause" and self.runs.is_paused:
             word = "resume"
         self.runs.send(word)  # pyright: ignore[reportArgumentType]
 

@@ -16,6 +16,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
 
+from app.architecture_choice import ArchitectureChoice
 from app.document import Document
 from app.drop import DropHint, guess
 from app.form_pane import FORM_USUAL, FormPane
@@ -27,10 +28,10 @@ from app.preset_changes import ask_about_preset
 from app.preset_store import PresetStore
 from app.session import Session
 from app.settings import Settings
+from app.stand_ins import stand_in_words
 from app.theme import switch
 from app.told_problems import what_keeps_off
 from app.tool_bar import ToolBar
-from app.widgets.notice import Notice
 from app.widgets.plan_bar import PlanBar, Standing
 from app.widgets.title_row import TitleRow
 from app.window_layout import remember_layout, take_up_layout
@@ -76,9 +77,8 @@ class MainWindow(QMainWindow):
         self.session = session
         self.plan_model = PlanModel(document, self)
         self._engine_ready, self._engine_words, self._engine_note = True, "", ""
-        self._busy, self._waiting = False, 0
+        self._busy, self._waiting, self._paused = False, 0, False
         self._presets_shown, self._is_seen = "", False
-        self._kept_notice: Notice | None = None
         self.machine: Machine | None = None
         self.setMinimumSize(*LEAST)
         self.resize(*USUAL)
@@ -104,6 +104,7 @@ class MainWindow(QMainWindow):
         self.pane = FormPane(self.document, self.settings, self.splitter)
         self.form = self.pane.form
         self.work = WorkArea(self.splitter)
+        self._choice = ArchitectureChoice(self.document, self.store, self.work)
         self.splitter.addWidget(self.pane)
         self.splitter.addWidget(self.work)
         self.splitter.setStretchFactor(0, 0)
@@ -164,8 +165,6 @@ class MainWindow(QMainWindow):
         self._refresh_standing()
 
     def _on_replaced(self) -> None:
-        if self._kept_notice is not None:  # it told of another architecture or job
-            self._kept_notice.closed.emit()
         self._presets_shown = ""
         self.refresh()
 
@@ -215,9 +214,9 @@ class MainWindow(QMainWindow):
         self._engine_ready, self._engine_words, self._engine_note = ready, words, note
         self._refresh_standing()
 
-    def set_runs(self, *, busy: bool, waiting: int) -> None:
-        """Say whether an engine is at work, and how many jobs wait."""
-        self._busy, self._waiting = busy, waiting
+    def set_runs(self, *, busy: bool, waiting: int, paused: bool = False) -> None:
+        """Say whether an engine is at work or waits paused, and how many jobs wait."""
+        self._busy, self._waiting, self._paused = busy, waiting, paused
         self._refresh_standing()
 
     @property
@@ -238,9 +237,10 @@ class MainWindow(QMainWindow):
     def _standing(self) -> Standing:
         keeps_off = what_keeps_off(self.document)
         if keeps_off:
-            return Standing("off", keeps_off)
+            return Standing("off", keeps_off, stand_in_words(self.document))
         if self._busy:
-            return Standing("training", self.tr("Training"), self._engine_note)
+            words = self.tr("Paused") if self._paused else self.tr("Training")
+            return Standing("training", words, self._engine_note)
         if not self._engine_ready:
             return Standing("waiting", self._engine_words, self._engine_note)
         return Standing("ready", self.tr("Ready"), self._engine_note)
@@ -298,19 +298,7 @@ class MainWindow(QMainWindow):
 
     def choose_architecture(self, architecture: str) -> None:
         """Change the architecture; a preset of the same name is taken where there is one."""
-        name, former = self.document.preset.name, self.document.architecture
-        preset = self.store.named(architecture, name) or self.store.default(architecture)
-        self.document.set_architecture(architecture, preset)
-        left = self.document.not_applying()
-        if left:
-            labels = ", ".join(o.label(former) for o in left)
-            words = self.tr("Kept for switching back, without effect here: %s.") % labels
-            self._kept_notice = Notice(words, "info", parent=self.work)
-            self._kept_notice.closed.connect(self._forget_kept)
-            self.work.add_notice(self._kept_notice)
-
-    def _forget_kept(self) -> None:
-        self._kept_notice = None
+        self._choice.choose(architecture)
 
     # -- layout ----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QFontMetrics, QHelpEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.theme import TICK, color, font, tokens
@@ -20,6 +20,11 @@ class Bucket:
     height: int
     pictures: int
     crop_loss: float = 0.0
+
+    @property
+    def size(self) -> str:
+        """Its sides, short."""
+        return f"{self.width}×{self.height}"
 
     @property
     def words(self) -> str:
@@ -51,7 +56,9 @@ class BucketBars(QWidget):
         return QSize(120, 118)
 
     def _column(self, index: int) -> QRectF:
-        width = min(self.width() / max(len(self._buckets), 1), 56)
+        metrics = QFontMetrics(font(TICK))
+        widest = max(metrics.horizontalAdvance(bucket.size) for bucket in self._buckets)
+        width = min(self.width() / len(self._buckets), max(56, widest + 6))
         return QRectF(index * width, 0, width, self.height())
 
     def event(self, event: QEvent) -> bool:
@@ -93,7 +100,6 @@ class BucketBars(QWidget):
         painter.setPen(QPen(QColor(tokens().field), 1.2))
         painter.drawRect(shape)
         painter.setPen(QColor(tokens().text3))
-        text = f"{bucket.width}×{bucket.height}"
         words = QRectF(column.left() - 2, floor + 23, column.width() + 4, 15)
-        if painter.fontMetrics().horizontalAdvance(text) <= words.width():
-            painter.drawText(words, Qt.AlignmentFlag.AlignCenter, text)
+        if painter.fontMetrics().horizontalAdvance(bucket.size) <= words.width():
+            painter.drawText(words, Qt.AlignmentFlag.AlignCenter, bucket.size)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QEvent, QObject, QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from app.picture_model import Picture, PictureModel
 from app.theme import SMALL, font, tokens
 from app.thumbnails import picture as decode
 from app.widgets.label import ElidedLabel, Label
+from app.widgets.text import FramedText
 from app.worker import in_worker
 
+Length = Callable[[str], tuple[str, bool]]
 SAVE_DELAY_MS = 800
 _PREVIEW_PX = 640
+_PICTURE_PX, _TEXT_PX, _GAP_PX = 120, 90, 6  # least heights, and what is between
 
 
 class CaptionPanel(QWidget):
     """Edits the caption of one picture; with several selected it says what to do with them.
+
+    `length` tells how long a caption is, in words, and whether its end is cut off.
 
     Signals:
         step_asked(direction): the person goes to the next (1) or previous (-1) picture.
@@ -27,19 +32,19 @@ class CaptionPanel(QWidget):
 
     step_asked = Signal(int)
 
-    def __init__(self, model: PictureModel, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, model: PictureModel, length: Length | None = None, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self._model = model
+        self._model, self._length = model, length
         self._picture: Picture | None = None
         self._loading = False
         self._view = _PictureView(self)
         self._name = ElidedLabel("", bold=True)
         self._facts = ElidedLabel("", "text3", SMALL)
-        self._text = QPlainTextEdit(self)
+        self._text = FramedText(self, empty=self.tr("What is in the picture"))
         self._text.setAccessibleName(self.tr("Caption"))
-        self._text.setTabChangesFocus(True)
-        self._text.setPlaceholderText(self.tr("What is in the picture"))
-        self._text.setMinimumHeight(90)
+        self._text.setMinimumHeight(_TEXT_PX)
         self._text.installEventFilter(self)
         self._note = Label("", "text3", SMALL)
         self._note.setWordWrap(True)
@@ -47,7 +52,7 @@ class CaptionPanel(QWidget):
         self._save_timer.timeout.connect(self.save)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(6)
+        column.setSpacing(_GAP_PX)
         column.addWidget(self._view, 3)
         column.addWidget(self._name)
         column.addWidget(self._facts)
@@ -56,6 +61,17 @@ class CaptionPanel(QWidget):
         self._text.textChanged.connect(self._on_text_changed)
         model.captions_changed.connect(self._on_captions_changed)
         self.show_pictures([])
+
+    def least_height(self, *, with_picture: bool = True) -> int:
+        """What it needs so that nothing lies over anything else."""
+        parts = [self._name, self._facts, self._note]
+        high = sum(part.sizeHint().height() + _GAP_PX for part in parts)
+        return high + _TEXT_PX + (_PICTURE_PX + _GAP_PX if with_picture else 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a low place the caption alone: it is what one came to write."""
+        super().resizeEvent(event)
+        self._view.setVisible(event.size().height() >= self.least_height())
 
     def show_pictures(self, pictures: Sequence[Picture]) -> None:
         """Show the selection: one picture to edit, or how many."""
@@ -90,7 +106,12 @@ class CaptionPanel(QWidget):
             self._loading = False
         self._show_note()
 
+    def show_length(self) -> None:
+        """Tell the length anew, as what reads the captions has changed."""
+        self._show_note()
+
     def _show_note(self) -> None:
+        self._note.set_style("text3")
         if self._picture is None:
             return
         caption = self._model.caption(self._picture)
@@ -102,7 +123,9 @@ class CaptionPanel(QWidget):
         elif text != caption.text:
             self._note.setText(self.tr("Not saved yet…"))
         else:
-            self._note.setText(self.tr("Saved. About %s tokens.") % _tokens(text))
+            words, is_cut = self._length(text) if self._length is not None else ("", False)
+            self._note.set_style("warn" if is_cut else "text3")
+            self._note.setText(self.tr("Saved: %s.") % words if words else self.tr("Saved."))
 
     def _on_text_changed(self) -> None:
         if not self._loading and self._picture is not None:
@@ -136,12 +159,6 @@ class CaptionPanel(QWidget):
         return super().eventFilter(watched, event)
 
 
-def _tokens(text: str) -> int:
-    """A guess at CLIP's tokens: a word is about 1.3 of them, a sign is one."""
-    words = [w for w in text.replace(",", " , ").split() if w]
-    return round(sum(1 if len(w) < 8 else 1 + len(w) / 10 for w in words))
-
-
 class _PictureView(QWidget):
     """The picture, fitted; decoded in a worker."""
 
@@ -151,7 +168,7 @@ class _PictureView(QWidget):
         self._words = ""
         self._wanted = ""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumHeight(120)
+        self.setMinimumHeight(_PICTURE_PX)
 
     def sizeHint(self) -> QSize:
         return QSize(280, 280)

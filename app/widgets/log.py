@@ -111,6 +111,7 @@ class LogPane(QPlainTextEdit):
         palette = self.palette()
         palette.setColor(palette.ColorRole.Base, theme.color("raised"))
         self.setPalette(palette)
+        self.viewport().setPalette(palette)  # a style sheet gives it one of its own
 
 
 class LogBar(QWidget):

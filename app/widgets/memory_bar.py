@@ -57,9 +57,15 @@ class MemoryBar(QWidget):
             self.updateGeometry()
 
     def _colors(self) -> list[QColor]:
+        """One for each part, the same in every plan; what the adapter brings is green."""
         t = tokens()
-        names = [t.text3, t.text2, t.accent, t.ramp[2], t.conv, t.field, t.smoothed, t.line]
-        return [QColor(name) for name in names]
+        known = {
+            "picture model": t.text3, "blocks on their way": t.scroll, "text encoder": t.smoothed,
+            "T5": t.raw, "VAE": t.validation, "encoding pictures": t.warn, "adapters": t.accent,
+            "gradients": t.ramp[2], "optimizer": t.ramp[1], "EMA": t.ramp[3],
+            "activations": t.conv, "driver and PyTorch": t.field,
+        }  # fmt: skip
+        return [QColor(known.get(part.name, t.text2)) for part in self._parts]
 
     def paintEvent(self, event: QPaintEvent) -> None:
         if not self._parts:
@@ -75,7 +81,7 @@ class MemoryBar(QWidget):
         painter.fillRect(bar, QColor(tokens().sunken))
         x = 0.0
         colors = self._colors()
-        for part, ink in zip(self._parts, colors, strict=False):
+        for part, ink in zip(self._parts, colors, strict=True):
             width = self.width() * part.low / whole
             painter.fillRect(QRectF(x, 0, width, _BAR_PX), ink)
             x += width
@@ -118,7 +124,7 @@ class MemoryBar(QWidget):
         for i, (name, text) in enumerate(rows):
             line = QRectF(0, top + i * self._line(), self.width(), self._line())
             box = QRectF(0, line.center().y() - 5, 10, 10)
-            if i < len(rows) - 1 and i < len(colors):
+            if i < len(colors):
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(colors[i])
                 painter.drawRoundedRect(box, 2, 2)

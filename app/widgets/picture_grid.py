@@ -77,6 +77,12 @@ class _PictureDelegate(QStyledItemDelegate):
         super().__init__(grid)
         self._model, self._thumbnails, self._grid = model, thumbnails, grid
 
+    def sizeHint(
+        self, _option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex
+    ) -> QSize:
+        """The whole cell: what is pressed is the picture, not a line as long as its name."""
+        return self._grid.gridSize()
+
     def paint(
         self,
         painter: QPainter,

@@ -6,7 +6,16 @@ It knows a `PlaceMap` and which strips can be chosen from; `app.map_card` binds 
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetrics,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+)
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.place_map import PlaceMap, family_words
@@ -39,6 +48,8 @@ class PlaceMapView(QWidget):
         self._choosable: tuple[bool, ...] = ()
         self._chosen: tuple[tuple[bool, ...], ...] = ()
         self._at: Spot | None = None
+        self._left_px = 0
+        self._measured: QFont | None = None  # the font of it
         self._stroke: tuple[int, bool, int] | None = None  # strip, on or off, last block
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -48,6 +59,7 @@ class PlaceMapView(QWidget):
     def show_map(self, found: PlaceMap, chosen: list[list[bool]], choosable: list[bool]) -> None:
         """Show a map; `chosen` has for each strip which blocks its field chooses."""
         self._map, self._choosable = found, tuple(choosable)
+        self._measured = None
         self._chosen = tuple(map(tuple, chosen))
         at, self._at = self._at, None
         if at is not None:
@@ -75,10 +87,14 @@ class PlaceMapView(QWidget):
         return self.fontMetrics().height() + 10
 
     def _left(self) -> int:
-        names = [self._words(f) for strip in self._map.strips[:1] for f in strip.families]
-        metrics = QFontMetrics(font(SMALL))
-        widest = max((metrics.horizontalAdvance(name) for name in names), default=0)
-        return min(_LABELS_PX, widest + 8) + _RANK_PX
+        small = font(SMALL)
+        if self._measured != small:  # measured once: each cell asks for it
+            names = [self._words(f) for strip in self._map.strips[:1] for f in strip.families]
+            metrics = QFontMetrics(small)
+            widest = max((metrics.horizontalAdvance(name) for name in names), default=0)
+            self._left_px = min(_LABELS_PX, widest + 8) + _RANK_PX
+            self._measured = small
+        return self._left_px
 
     def sizeHint(self) -> QSize:
         height = self._head() + self._rows() * _MOST_ROW + 24

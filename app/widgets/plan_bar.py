@@ -29,7 +29,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class Standing:
-    """The right end: Ready, Training, or what keeps Train off."""
+    """The right end: Ready, Training, or what keeps Train off.
+
+    `note` stands below Ready or Training; while Train is off, it says what the tiles count.
+    """
 
     kind: Literal["ready", "off", "training", "waiting"]
     words: str
@@ -125,13 +128,15 @@ class PlanBar(QWidget):
         self.tiles = Tiles(self)
         row.addWidget(self.tiles, 1)
         self._off = Label(self.tr("Train is off"), "text2", SMALL, self)
+        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        self._off.setAlignment(right)
         self.button = Button("", "danger", "error", self)
         self.button.clicked.connect(self.mend_asked)
         words = QVBoxLayout()
         words.setSpacing(1)
         self._words = _StandingWords(self)
         self.note = ElidedLabel("", "text2", SMALL, self)
-        self.note.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.note.setAlignment(right)
         words.addStretch(1)
         words.addWidget(self._words, 0, Qt.AlignmentFlag.AlignRight)
         words.addWidget(self.note)
@@ -152,6 +157,8 @@ class PlanBar(QWidget):
         self.note.setVisible(not off and bool(standing.note))
         if off:
             filling = "fill" in standing.words
+            words = filter(None, (self.tr("Train is off"), standing.note))
+            self._off.setText("\n".join(words))
             self.button.setText(standing.words)
             self.button.set_role("secondary" if filling else "danger")
             self.button.set_icon("help" if filling else "error")

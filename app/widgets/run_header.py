@@ -147,6 +147,8 @@ def figure_pairs(run: RunModel) -> list[tuple[str, str]]:
     left = state.seconds_left
     if left is not None and not state.is_over:
         words = tr("RunHeader", "left, ends {0}").format(ends_at_words(left))
+        if state.status == "paused":  # an hour of the clock would move on with every look at it
+            words = tr("RunHeader", "left, paused")
         pairs.append((duration_words(left), words))
     if state.seconds_per_step:
         pairs.append(speed_words(state.seconds_per_step))

@@ -117,14 +117,8 @@ class TextEdit(Frame):
         return QSize(180, super().sizeHint().height())
 
 
-class LongTextEdit(QPlainTextEdit):
-    """A paragraph that grows from two to six lines with its text. Tab leaves it.
-
-    Signals:
-        edited: the text.
-    """
-
-    edited = Signal(object)
+class FramedText(QPlainTextEdit):
+    """Lines of text in the frame that all fields have. Tab leaves it."""
 
     def __init__(self, parent: QWidget | None = None, *, empty: str = "") -> None:
         super().__init__(parent)
@@ -139,6 +133,39 @@ class LongTextEdit(QPlainTextEdit):
         palette = self.palette()
         palette.setColor(QPalette.ColorRole.Base, QColor(0, 0, 0, 0))
         self.setPalette(palette)
+
+    def set_state(self, state: State) -> None:
+        """Mark the field as wrong, doubtful or neither."""
+        if state != self._state:
+            self._state = state
+            self.update()
+
+    def event(self, event: QEvent) -> bool:
+        """Paint the frame under the text."""
+        if event.type() == QEvent.Type.Paint:
+            painter = QPainter(self)
+            paint_field(
+                painter, QRectF(self.rect()), self._state,
+                focus=self.hasFocus(), hover=self.underMouse(), enabled=self.isEnabled(),
+            )  # fmt: skip
+            painter.end()
+            return True
+        if event.type() in (QEvent.Type.FocusIn, QEvent.Type.FocusOut, QEvent.Type.HoverEnter):
+            self.update()
+        return super().event(event)
+
+
+class LongTextEdit(FramedText):
+    """A paragraph that grows from two to six lines with its text.
+
+    Signals:
+        edited: the text.
+    """
+
+    edited = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None, *, empty: str = "") -> None:
+        super().__init__(parent, empty=empty)
         self.textChanged.connect(self._on_text_changed)
         self._quiet = False
         self._fit()
@@ -160,12 +187,6 @@ class LongTextEdit(QPlainTextEdit):
         """Show what applies while it is empty."""
         self.setPlaceholderText(text)
 
-    def set_state(self, state: State) -> None:
-        """Mark the field as wrong, doubtful or neither."""
-        if state != self._state:
-            self._state = state
-            self.update()
-
     def _on_text_changed(self) -> None:
         self._fit()
         if not self._quiet:
@@ -180,20 +201,6 @@ class LongTextEdit(QPlainTextEdit):
         height = max(control_height(), lines * self.fontMetrics().lineSpacing() + 16)
         if height != self.height() or self.minimumHeight() != height:
             self.setFixedHeight(height)
-
-    def event(self, event: QEvent) -> bool:
-        """Paint the frame under the text."""
-        if event.type() == QEvent.Type.Paint:
-            painter = QPainter(self)
-            paint_field(
-                painter, QRectF(self.rect()), self._state,
-                focus=self.hasFocus(), hover=self.underMouse(), enabled=self.isEnabled(),
-            )  # fmt: skip
-            painter.end()
-            return True
-        if event.type() in (QEvent.Type.FocusIn, QEvent.Type.FocusOut, QEvent.Type.HoverEnter):
-            self.update()
-        return super().event(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the text."""

@@ -1,9 +1,10 @@
 """`merge`, `extract`, `resize`, `convert`: work on finished adapter files.
 
 Exit code: 0 done, 1 failed, 2 wrong use, 130 cancelled. Never over an existing file without
-`--overwrite`. With `--json` every line of stdout is an object: progress {done, total}, written
-{path, layers, notes}, kept {least, mean, ranks}, error {message}, with {exists} where the file in
-the way may be written over, or {cancelled}; and a line {"command": "cancel"} on stdin cancels.
+`--overwrite`. With `--json` every line of stdout is an object: copying {copied, of} in bytes,
+progress {done, total} in layers, written {path, layers, notes}, kept {least, mean, ranks}, error
+{message}, with {exists} where the file in the way may be written over, or {cancelled}; and a line
+{"command": "cancel"} on stdin cancels.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ def main_merge(argv: Sequence[str]) -> int:
         else:
             written = merge_into_base(
                 options.base, items, options.out,
-                overwrite=options.overwrite, progress=voice.progress,
+                overwrite=options.overwrite, progress=voice.progress, copied=voice.copied,
             )  # fmt: skip
         voice.written(written)
 
@@ -239,6 +240,15 @@ class Voice:
         elif sys.stderr.isatty():
             end = "\n" if done == total else ""
             print(f"\r{done} of {total} layers", end=end, file=sys.stderr, flush=True)
+
+    def copied(self, done: int, total: int) -> None:
+        """So many bytes of the base model are copied."""
+        if self._json:
+            self._line(copied=done, of=total)
+        elif sys.stderr.isatty():
+            end = "\n" if done == total else ""
+            words = f"{done / 1e9:.1f} of {total / 1e9:.1f} GB copied"
+            print(f"\r{words}", end=end, file=sys.stderr, flush=True)
 
     def written(self, written: Written) -> None:
         """A file is there."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,9 @@ PREFIXES = {
                          "diffusion_model.llm_adapter.", ""),
 }  # fmt: skip
 """What may stand before a layer's name in a file, by role."""
+
+Progress = Callable[[int, int], None]
+_PART_BYTES = 16 << 20  # of a copy, between two words of its progress
 
 _WRITABLE = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
              "F64": torch.float64}  # fmt: skip
@@ -139,8 +142,12 @@ class BaseFiles:
             return Place(self.path, f"{block}.{part}", None)
         return None
 
-    def copy(self, target: Path) -> Mapping[Path, Path]:
+    def copy(self, target: Path, progress: Progress | None = None) -> Mapping[Path, Path]:
         """Copy the model to `target`; returns where each weights file went.
+
+        Args:
+            target: the new file or folder.
+            progress: told (done, total) bytes of the weights; may raise to stop.
 
         Raises:
             ToolProblem: there is no room for it.
@@ -152,12 +159,34 @@ class BaseFiles:
                 f"The new model needs {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in "
                 f"{target.parent}. Choose another place for it."
             )
+        done = 0
+
+        def copy_one(source: str, to: str) -> None:
+            nonlocal done
+            for size_of_part in _copied_parts(Path(source), Path(to)):
+                if Path(source) in self.headers:
+                    done += size_of_part
+                    if progress is not None:
+                        progress(done, size)
+
         if not self.is_folder:
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.path, target)
+            copy_one(str(self.path), str(target))
             return {self.path: target}
-        shutil.copytree(self.path, target, ignore=shutil.ignore_patterns("*.bin", "*.ckpt", ".*"))
+        left_out = shutil.ignore_patterns("*.bin", "*.ckpt", ".*")
+        shutil.copytree(self.path, target, ignore=left_out, copy_function=copy_one)
         return {file: target / file.relative_to(self.path) for file in self.headers}
+
+
+def _copied_parts(source: Path, target: Path) -> Iterator[int]:
+    """Copy a file's bytes, and yield how many after each part."""
+    part = memoryview(bytearray(_PART_BYTES))
+    with source.open("rb", buffering=0) as old, target.open("wb", buffering=0) as new:
+        while size := old.readinto(part):
+            written = 0
+            while written < size:  # a write without a buffer may take less than all
+                written += new.write(part[written:size])
+            yield size
 
 
 class TensorFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +20,9 @@ from engine.networks.variants.tucker import collapse
 from engine.plan.detect import look_at
 from engine.plan.model_names import LABELS
 from engine.plan.site import Placement, Segment, Site
-from engine.tools.base_files import BaseFiles, Place, TensorFile, tensor_name
+from engine.tools.base_files import BaseFiles, Place, Progress, TensorFile, tensor_name
 from engine.tools.convert import Written
 from engine.tools.source import Source, ToolProblem, check_target, common_rank, tensors_of
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,7 @@ def merge_into_base(
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
+    copied: Progress | None = None,
 ) -> Written:
     """Write a copy of a base model, a file or a folder, with adapters in its weights.
 
@@ -55,6 +54,7 @@ def merge_into_base(
         target: the new file or folder.
         overwrite: write over a file that is there; a folder must not be there.
         progress: told (done, total) layers; may raise to stop.
+        copied: told (done, total) bytes of the copy, which comes before them; may raise to stop.
 
     Raises:
         ToolProblem: the base cannot be rewritten, or none of the layers is in it.
@@ -68,7 +68,7 @@ def merge_into_base(
         raise ToolProblem(f"{base.name} holds none of the adapters' layers; it is another model.")
     beside = target.with_name(f".{target.name}.part")
     try:
-        copies = files.copy(beside)
+        copies = files.copy(beside, copied)
         with ExitStack() as stack:
             opened = {
                 file: stack.enter_context(closing(TensorFile(files.headers[file], copies[file])))

@@ -31,6 +31,13 @@ def main() -> int:
     if mode == "crash":
         sys.stderr.write("Traceback\nMemoryError: out of memory\n")
         return 3
+    if mode == "copies":
+        say(copied=3_450_000_000, of=6_900_000_000)
+        sys.stdin.readline()
+        say(copied=6_900_000_000, of=6_900_000_000)
+        say(done=3, total=12)
+        sys.stdin.readline()
+        return 130
     if mode in ("slow", "stubborn"):
         part = part_of(target)
         say(done=3, total=12)

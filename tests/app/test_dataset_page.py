@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 
 import pytest
 from PIL import Image
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QFontMetrics
 from PySide6.QtTest import QTest
 
 from app.block_card import BlockCard
@@ -13,6 +16,8 @@ from app.dataset_page import DatasetPage, buckets_of
 from app.document import Document
 from app.engine_setup import EngineSetup, SetupStatus
 from app.first_run_page import FirstRunPage
+from app.theme import TICK, font
+from app.widgets.bucket_bars import Bucket
 from engine.plan.folders import pictures_of
 
 
@@ -50,6 +55,40 @@ def test_pictures_are_shown_with_what_is_wrong(page):
     broken = next(p for p in page.model.pictures if p.name == "broken.png")
     assert "not a picture but text" in broken.problem
     assert "1 left out" in page._count.text()
+
+
+def test_nothing_lies_over_anything_in_a_low_window(page):
+    page.grid.setCurrentIndex(page.model.index(0))
+    panel = page.captions
+    for height, has_picture, has_foot in (
+        (700, True, True), (416, True, False), (300, False, False)
+    ):  # fmt: skip
+        page.resize(600, height)
+        QTest.qWait(1)
+        assert panel._view.isVisible() == has_picture, height
+        assert page._foot.isVisible() == has_foot, height
+        parts = [p for p in (panel._view, panel._name, panel._facts, panel._text, panel._note)
+                 if p.isVisible()]  # fmt: skip
+        for upper, lower in pairwise(parts):
+            assert upper.geometry().bottom() < lower.geometry().top(), (height, lower)
+        assert panel.rect().contains(panel._note.geometry())
+
+
+def test_a_press_anywhere_on_a_picture_chooses_it(page):
+    grid = page.grid
+    place = grid.visualRect(page.model.index(1))
+    for share in (0.1, 0.5, 0.9):
+        grid.clearSelection()
+        at = QPoint(place.center().x(), int(place.top() + share * grid.gridSize().height()))
+        QTest.mouseClick(grid.viewport(), Qt.MouseButton.LeftButton, pos=at)
+        assert [p.name for p in grid.selected()] == [page.model.shown[1].name], share
+
+
+def test_a_lone_bucket_says_its_size(qtbot, page):
+    bars = page._bars
+    bars.show_buckets([Bucket(1024, 1024, 12)])
+    column = bars._column(0)
+    assert QFontMetrics(font(TICK)).horizontalAdvance("1024×1024") <= column.width()
 
 
 def test_buckets_are_those_of_the_plan(page):

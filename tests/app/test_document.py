@@ -10,6 +10,7 @@ from pytestqt.qtbot import QtBot
 from app.document import Document, plain_preset
 from app.preset_store import PresetStore
 from app.session import Session
+from engine.schema.architectures import ARCHITECTURES
 from engine.schema.check import check
 from engine.schema.job_file import read_toml
 from engine.schema.presets import from_job, read_preset
@@ -217,6 +218,7 @@ def test_a_part_of_the_model_stays_with_its_name() -> None:
     document.set_architecture("sd3")
     assert document.get("model.text_encoder") == "clip_l.safetensors"  # CLIP-L in both
     assert not document.get("model.text_encoder_2")  # OpenCLIP-G is no T5
+    assert document.get("model.text_encoder_3") == "t5xxl.safetensors"  # it is SD3's third
     document.set_architecture("sd1")
     assert not document.get("model.vae")  # four channels, not sixteen
     document.set_architecture("anima")
@@ -225,3 +227,27 @@ def test_a_part_of_the_model_stays_with_its_name() -> None:
     assert document.get("model.text_encoder") == "clip_l.safetensors"
     assert document.get("model.text_encoder_2") == "t5xxl.safetensors"
     assert document.get("model.vae") == "ae.safetensors"
+
+
+def test_a_vae_goes_along_only_where_it_is_the_same_vae() -> None:
+    same = {("sd1", "sd2"), ("flux", "lumina2")}
+    for former in ARCHITECTURES:
+        for other in ARCHITECTURES:
+            document = Document(plain_preset(former))
+            document.set("model.path", "model.safetensors")
+            document.set("model.vae", "vae.safetensors")
+            aside = document.set_architecture(other)
+            kept = former == other or (former, other) in same or (other, former) in same
+            assert (document.get("model.vae") == "vae.safetensors") is kept, (former, other)
+            assert aside == ([] if kept else ["vae.safetensors"])
+            document.set_architecture(former)
+            assert document.get("model.vae") == "vae.safetensors"
+
+
+def test_a_picture_model_and_a_tokenizer_stay_with_their_architecture() -> None:
+    document = Document(plain_preset("lumina2"))
+    document.set("model.denoiser", "lumina.safetensors")
+    document.set("model.tokenizer", "gemma")
+    assert document.set_architecture("anima") == ["lumina.safetensors", "gemma"]
+    assert not document.get("model.denoiser")
+    assert not document.get("model.tokenizer")

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.every_pairs import epochs_partner, row_path
 from app.form_row import FormRow
+from app.inherited import source_of
 from app.search import find_options
 from app.widgets.choice import ChoiceBox
 from app.widgets.every import EveryEdit, every_words
@@ -168,3 +169,27 @@ def test_short_lists_have_a_field_for_each_named_number(shown: MainWindow) -> No
     assert document.get(path) is None
     with_parts = [p for p, o in options().items() if o.hints.parts]
     assert len(with_parts) == 3
+
+
+def test_an_empty_rank_shows_the_rank_that_counts(shown: MainWindow) -> None:
+    shown.choose_architecture("flux")
+    shown.form.set_shows_all(True)
+    editor = row_of(shown, "network.img_attn_dim").editor
+    ratio = row_of(shown, "network.loraplus_unet_lr_ratio").editor
+    assert isinstance(editor, NumberEdit)
+    assert isinstance(ratio, NumberEdit)
+    shown.document.set("network.rank", 24)
+    assert editor.line.placeholderText() == "24"
+    assert editor.value() is None
+    assert ratio.line.placeholderText() == "LoRA+ ratio"  # which is off
+    shown.document.set("network.loraplus_lr_ratio", 16.0)
+    assert ratio.line.placeholderText() == "16"
+    shown.document.undo_stack.undo()
+    assert ratio.line.placeholderText() == "LoRA+ ratio"
+
+
+def test_the_schemas_words_tell_which_field_an_empty_one_takes() -> None:
+    found = {path: source_of(path) for path in options() if "[]" not in path and source_of(path)}
+    assert set(found.values()) == {
+        "network.rank", "network.loraplus_lr_ratio", "optimizer.learning_rate",
+    }  # fmt: skip

@@ -11,6 +11,9 @@ from app.document import Document
 from app.map_card import MapCard
 from app.place_map import chosen_blocks, family_words, map_of, selection_text
 from app.plan_model import PlanModel
+from app.theme import switch
+from app.widgets.place_map import PlaceMapView
+from app.window import MainWindow
 from engine.plan.sites import sites_of
 from engine.plan.summary import placements_of
 from engine.schema.architectures import ARCHITECTURES
@@ -137,3 +140,22 @@ def test_a_family_of_its_own_rank_is_shown_and_leads_to_its_field(
     with qtbot.waitSignal(card.asked_for_field) as asked:
         QTest.mouseClick(card.view, Qt.MouseButton.LeftButton, pos=QPointF(20, top).toPoint())
     assert asked.args == ["network.img_mlp_dim"]
+
+
+def test_the_names_have_their_room_at_another_text_size(qtbot: QtBot, window: MainWindow) -> None:
+    view = PlaceMapView(window)
+
+    def show(architecture: str) -> int:
+        sites = sites_of(architecture)
+        job = Job.model_validate({"model": {"architecture": architecture}})
+        found = map_of(architecture, sites, placements_of(job, sites, architecture))
+        all_on = [[True] * strip.count for strip in found.strips]
+        view.show_map(found, all_on, [True] * len(all_on))
+        return view._left()
+
+    usual = show("lumina2")
+    switch().apply(text_percent=80)
+    assert view._left() < usual
+    switch().apply(text_percent=100)
+    assert view._left() == usual
+    assert show("flux") > usual  # which has longer names

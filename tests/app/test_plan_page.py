@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
+from app import theme
 from app.document import Document
 from app.plan_model import PlanModel
 from app.plan_page import PlanPage
+from app.widgets.memory_bar import MemoryBar
 from engine.plan.summary import summarize
 
 
@@ -129,3 +131,59 @@ def test_a_wrong_part_is_told_at_its_field_as_it_is_chosen(qtbot, tmp_path):
     assert "T5" in told()["model.text_encoder"]
     document.set("model.text_encoder", str(parts / "clip_l.safetensors"))
     qtbot.waitUntil(lambda: "model.text_encoder" not in told(), timeout=10000)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"network.rank": 0}, "counted with rank 16"),
+        ({"network.rank": 0, "network.alpha": -1.0}, "counted with defaults for 2 wrong fields"),
+        ({"network.block_dims": [-1] * 25}, ""),  # its row says that the list counts for nothing
+        ({"network.block_dims": "many"}, "counted without rank per block"),
+    ],
+)
+def test_card_and_plan_count_the_same_of_a_wrong_job_and_say_with_what(page, wrong, words):
+    document, plans = page._document, page._plans
+    document.set_many(list(wrong.items()), "wrong")
+    plans.compute()
+    denoiser = next(part for part in plans.plan.parts if part.component == "denoiser")
+    told = f"{denoiser.modules} of 278 modules of the U-Net"
+    assert page.blocks._count.text() == (f"{told}, {words}" if words else told)
+    assert denoiser.modules == 192
+    assert set(page.blocks.editor.values("linear")) == {16.0}
+    document.undo_stack.undo()
+    assert page.blocks._count.text() == told
+
+
+def test_the_map_says_with_what_it_counts(page):
+    page._document.set_architecture("flux")
+    page._document.set("network.rank", 0)
+    page._plans.compute()
+    assert page.map._count.text().endswith("modules of the picture model, counted with rank 16")
+
+
+@pytest.mark.parametrize("architecture", ["sdxl", "sd3"])
+def test_every_part_of_the_memory_is_drawn_in_a_color_of_its_own(page, qtbot, architecture):
+    document, plans, bar = page._document, page._plans, MemoryBar()
+    qtbot.addWidget(bar)
+    document.set_architecture(architecture)
+    document.set("dataset.cache_latents", "off")
+    document.set("training.ema", 0.99)
+    document.set("training.blocks_to_swap", 4)
+    document.set("network.train", "all")
+    plans.compute()
+    bar.show_parts(page._memory_bar._parts)
+    names = [part.name for part in bar._parts]
+    assert len(names) >= 9, names
+    colors = [ink.name() for ink in bar._colors()]
+    assert len(set(colors)) == len(names), list(zip(names, colors, strict=True))
+    assert theme.tokens().text2.lower() not in colors  # which is for what is not known
+    bar.resize(1200, 400)
+    image = bar.grab().toImage()
+    whole = 1.05 * sum(part.high for part in bar._parts)
+    x = 0.0
+    for part, ink in zip(bar._parts, bar._colors(), strict=True):
+        width = bar.width() * part.low / whole
+        if width > 3:
+            assert image.pixelColor(int(x + width / 2), 8).name() == ink.name(), part.name
+        x += width

@@ -7,6 +7,7 @@ from PySide6.QtGui import QGuiApplication
 
 from app import theme
 from app.run_model import RunModel
+from app.training_room import DEMO_JOB, TrainingRoom
 from app.training_views import TrainingViews
 from app.widgets.result_card import ResultCard
 from app.widgets.run_header import RunHeader, figure_pairs
@@ -14,8 +15,8 @@ from engine.protocol import (
     Finished,
     Phase,
 )
-from tests.app.run_events import gallery_events, hello, model_of, opened, write_run
-from tests.app.run_support import controller
+from tests.app.run_events import gallery_events, hello, model_of, opened, step, write_run
+from tests.app.run_support import controller, set_up
 
 
 def test_the_header_tells_phase_figures_and_commands(qtbot, tmp_path):
@@ -143,11 +144,92 @@ def test_light_and_dark_at_run_time(qtbot, views, tmp_path):
     assert page.chart.grab().toImage().pixelColor(12, 12).name() == theme.LIGHT.raised.lower()
 
 
+def test_the_logs_ground_follows_the_theme(qtbot, views):
+    page = views.log
+    page.resize(600, 300)
+    page.show()
+    for tokens in (theme.DARK, theme.LIGHT, theme.DARK):
+        theme.switch().apply("dark" if tokens.dark else "light")
+        ground = page.pane.grab().toImage().pixelColor(10, 200).name()
+        assert ground == tokens.raised.lower()
+    theme.switch().apply("light")
+
+
+def test_pages_without_a_run_say_so(qtbot, views, tmp_path):
+    pages = {key: page for key, _, page in views.pages}
+    for key in ("progress", "log", "runs"):
+        page = pages[key]
+        page.resize(700, 500)
+        page.show()
+        assert page.empty.isVisible(), key
+        assert page.empty.text().startswith("No run"), key
+    assert not pages["progress"].chart.isVisible()
+    folder = tmp_path / "run"
+    opened(qtbot, views, write_run(folder, gallery_events(folder, 1, 2)))
+    qtbot.waitUntil(lambda: not pages["runs"].empty.isVisible(), timeout=5000)
+    assert pages["progress"].chart.isVisible()
+    assert not pages["progress"].empty.isVisible()
+    assert not pages["log"].empty.isVisible()
+    pages["runs"].words.line.setText("no such run")
+    assert pages["runs"].empty.text() == "No run has these words."
+
+
 def test_words_of_a_run_that_has_hardly_begun(tmp_path):
     model = model_of([], tmp_path)
     assert figure_pairs(model) == []  # not "0 of 0 steps"
     model.state.apply(hello(tmp_path, 48))
     assert figure_pairs(model)[0] == ("0", "of 48 steps")
+
+
+def test_the_time_left_stands_still_while_paused(qtbot, tmp_path, monkeypatch):
+    clock = [1_800_000_000.0]
+    monkeypatch.setattr("app.words.time.time", lambda: clock[0])
+    model = model_of([hello(tmp_path), step(1), step(2), Phase(name="training")], tmp_path)
+    model.state.alive = True
+    at_work = figure_pairs(model)
+    assert at_work[2][1].startswith("left, ends ")
+    model.state.apply(Phase(name="paused", words="Paused", done=2, total=50))
+    paused = figure_pairs(model)
+    assert paused[2] == (at_work[2][0], "left, paused")
+    clock[0] += 3600
+    assert figure_pairs(model) == paused
+
+
+def test_a_picture_asked_for_in_a_pause_does_not_end_it(qtbot, tmp_path):
+    model = model_of([hello(tmp_path), step(1), Phase(name="paused")], tmp_path)
+    model.state.alive = True
+    header = RunHeader()
+    qtbot.addWidget(header)
+    header.set_run(model)
+    for work in ("sampling", "saving", "paused"):
+        model.state.apply(Phase(name=work))
+        header.refresh()
+        assert model.state.status == "paused"
+        assert header.pause.accessibleName() == "Resume"
+    model.state.apply(Phase(name="training"))
+    assert model.state.status == "running"
+
+
+def test_the_foot_of_the_window_says_paused(window, qtbot, tmp_path):
+    runs = controller(tmp_path, 'train:{"steps":100000,"pause":0.002}')
+    room = TrainingRoom(window, runs, set_up())
+    window.document.set("model.path", str(DEMO_JOB.parent / "model"))
+    concept = str(DEMO_JOB.parent / "concept")
+    window.document.insert_item("dataset.folders", 0, {"path": concept})
+    runs.start({"model": {"architecture": "sd1"}})
+    bar = window.plan_bar
+    model = runs.running
+    assert model is not None
+    qtbot.waitUntil(lambda: model.state.step > 2, timeout=20_000)
+    assert bar.standing.words == "Training"
+    room._send("pause")
+    qtbot.waitUntil(lambda: bar.standing.words == "Paused", timeout=5000)
+    room._send("pause")  # the key goes on with it
+    qtbot.waitUntil(lambda: bar.standing.words == "Training", timeout=5000)
+    with qtbot.waitSignal(runs.run_ended, timeout=10_000):
+        runs.send("stop")
+    assert bar.standing.words != "Training"
+    window.document.undo_stack.clear()
 
 
 def test_the_phase_stands_apart_from_its_figures(qtbot, tmp_path):

@@ -220,6 +220,25 @@ def test_a_cancel_leaves_nothing_half_written(qtbot: QtBot, tmp_path: Path) -> N
     assert not dialog.isVisible()
 
 
+def test_the_copy_of_a_base_model_moves_the_first_half_of_the_bar(
+    qtbot: QtBot, tmp_path: Path
+) -> None:
+    dialog = opened(
+        qtbot, ResizePanel(), "copies", write_adapter(tmp_path / "cat.safetensors", (16,))
+    )
+    dialog._clock.setInterval(20)
+    dialog.run_button.click()
+    words = "Copying the model, 3.5 GB of 6.9 GB"
+    qtbot.waitUntil(lambda: dialog.bar.words == words, timeout=10_000)
+    assert dialog.bar.share == 0.25
+    assert dialog.process is not None
+    dialog.process._process.write(b"on\n")
+    qtbot.waitUntil(lambda: dialog.bar.words == "3 of 12 layers", timeout=10_000)
+    assert dialog.bar.share == 0.5 + 0.5 * 0.25
+    dialog.cancel()
+    qtbot.waitUntil(lambda: not dialog.is_working, timeout=10_000)
+
+
 def test_a_tool_that_does_not_obey_is_killed_and_cleared_away(
     qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

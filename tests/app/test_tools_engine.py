@@ -84,4 +84,6 @@ def test_files_are_merged_into_a_model_with_progress(
     assert "base-cat is written" in dialog.outcome.told
     assert not dialog.outcome.inspect.isVisible()
     assert shares == sorted(shares)
+    copied, size = dialog._bytes
+    assert copied == size == sum(f.stat().st_size for f in base.glob("*/*.safetensors"))
     assert not [p for p in base.parent.iterdir() if p.name.startswith(".")]

@@ -21,6 +21,7 @@ from app.tools_menu import ToolsMenu
 from app.tools_places import places_of
 from app.tools_settings import ask_to_use, settings_of
 from app.training_room import TrainingRoom
+from app.widgets.button import IconButton
 from app.widgets.changes_table import ChangesTable
 from app.window import MainWindow
 from tests.app.run_support import controller, set_up
@@ -33,10 +34,12 @@ FLUX = {
 }
 
 
-def inspecting(qtbot: QtBot, tmp_path: Path, **changes: Any) -> InspectDialog:
+def inspecting(
+    qtbot: QtBot, tmp_path: Path, parent: QWidget | None = None, **changes: Any
+) -> InspectDialog:
     said = tmp_path / "said.json"
     said.write_text(json.dumps(told(**changes)), encoding="utf-8")
-    dialog = InspectDialog(tmp_path / "cat.safetensors", fake(str(said)))
+    dialog = InspectDialog(tmp_path / "cat.safetensors", fake(str(said)), parent)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
     qtbot.addWidget(dialog)
     dialog.show()
@@ -304,3 +307,49 @@ def test_files_dropped_on_a_tool_are_used(room: TrainingRoom, qtbot: QtBot, tmp_
     QApplication.sendEvent(dialog, QDropEvent(QPointF(9, 9), copy, data, left, none))
     qtbot.waitUntil(lambda: not dialog.panel.missing(), timeout=5000)
     assert dialog.panel.arguments()[0] == str(file)
+
+
+def shown_over(dialog: InspectDialog, window: MainWindow) -> None:
+    """Put a dialog over the lower left of the window's work area, where toasts are."""
+    dialog.resize(860, 640)
+    dialog.move(window.work.mapToGlobal(QPoint(-40, 60)))
+    QApplication.processEvents()
+
+
+def test_a_toast_is_seen_on_the_dialog_that_lies_over_its_place(
+    room: TrainingRoom, qtbot: QtBot, tmp_path: Path
+) -> None:
+    window, toast = room.window, room.window.work.toast
+    dialog = inspecting(qtbot, tmp_path, window)
+    shown_over(dialog, window)
+    found = settings_of(told())
+    assert found is not None
+    ask_to_use(window, room.files, Path("cat.safetensors"), found).buttons[0].click()
+    assert toast.isVisible()
+    assert toast.window() is dialog
+    assert dialog.rect().contains(toast.geometry())
+    dialog.close()
+    QApplication.processEvents()
+    assert toast.isVisible()
+    assert toast.parent() is window.work
+    assert window.work.rect().contains(toast.geometry())
+    toast.button.click()
+    assert not toast.isVisible()
+    assert window.document.get("network.rank") != 24
+
+
+def test_a_toast_stays_in_the_window_beside_a_dialog_and_away_once_dismissed(
+    room: TrainingRoom, qtbot: QtBot, tmp_path: Path
+) -> None:
+    window, toast = room.window, room.window.work.toast
+    dialog = inspecting(qtbot, tmp_path, window)
+    dialog.move(window.frameGeometry().topRight() + QPoint(50, 0))
+    window.say("Saved.")
+    assert toast.parent() is window.work
+    shown_over(dialog, window)
+    window.say("Saved again.")
+    assert toast.window() is dialog
+    toast.findChildren(IconButton)[-1].click()
+    dialog.close()
+    QApplication.processEvents()
+    assert not toast.isVisible()

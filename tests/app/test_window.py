@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -24,6 +24,7 @@ from app.single_instance import SingleInstance
 from app.theme import DARK, LIGHT, Tokens, switch
 from app.widgets.button import Button
 from app.widgets.notice import Notice
+from app.widgets.number import NumberEdit
 from app.window import MainWindow
 from engine.plan.summary import summarize
 from tests.tiny_pictures import write_picture
@@ -109,6 +110,22 @@ def test_check_27_every_area_follows_the_theme(window: MainWindow) -> None:
         assert QColor(dark[name]).lightness() < 60, name
 
 
+def test_a_switch_of_the_theme_styles_each_widget_once(window: MainWindow) -> None:
+    class Counter(QObject):
+        styled = 0
+
+        def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+            self.styled += event.type() == QEvent.Type.StyleChange
+            return super().eventFilter(watched, event)
+
+    deep = window.form.findChildren(NumberEdit)[0]
+    counter = Counter()
+    deep.installEventFilter(counter)
+    switch().apply("dark")
+    assert 1 <= counter.styled <= 2  # without the sheet, and with the other; not once a parent
+    assert deep.palette().base().color().name() == DARK.fill.lower()
+
+
 def test_check_8_the_plan_follows_a_keystroke_and_equals_the_command_lines(
     window: MainWindow,
 ) -> None:
@@ -150,6 +167,15 @@ def test_train_hands_over_only_what_applies(window: MainWindow, qtbot: QtBot) ->
     assert window.tool_bar.train.text() == "Queue it"
     with qtbot.waitSignal(window.queue_asked, timeout=1000):
         window.train()
+
+
+def test_the_foot_says_what_it_counts_while_a_field_is_wrong(window: MainWindow) -> None:
+    window.document.set("network.rank", 0)
+    QApplication.processEvents()
+    assert window.plan_bar._off.text() == "Train is off\ncounted with rank 16"
+    window.document.set("network.rank", 4)
+    QApplication.processEvents()
+    assert window.plan_bar._off.text() == "Train is off"
 
 
 def test_check_21_a_changed_file_is_asked_about(window: MainWindow, home: Path) -> None:
@@ -278,6 +304,21 @@ def test_what_is_kept_for_switching_back_is_told_once(window: MainWindow) -> Non
     assert told() == ["Kept for switching back, without effect here: Text encoder."]
     window.choose_architecture("flux")
     assert told() == []
+
+
+def test_a_vae_that_does_not_fit_goes_out_with_a_word_and_comes_back(window: MainWindow) -> None:
+    toast = window.work.toast
+    window.choose_architecture("flux")
+    assert not toast.isVisible()
+    window.document.set("model.vae", "/models/ae.safetensors")
+    window.choose_architecture("sd3")  # sixteen channels too, of other latents
+    assert window.document.get("model.vae") is None
+    assert toast.label.text() == (
+        "Taken out, as SD3 has parts of its own: ae.safetensors. Comes back with FLUX.1."
+    )
+    toast.button.click()  # Undo
+    assert window.document.architecture == "flux"
+    assert window.document.get("model.vae") == "/models/ae.safetensors"
 
 
 def test_buttons_of_a_question_stand_in_one_order_and_the_safe_one_has_the_keys(

@@ -14,6 +14,7 @@ from engine.architectures.architecture import Loading
 from engine.networks import attach_file
 from engine.schema.architectures import ARCHITECTURES, UNET
 from engine.schema.model import Model
+from engine.tools.base_files import BaseFiles
 from engine.tools.merge import Weighted, join, merge_into_base
 from engine.tools.source import ToolProblem, open_source
 from tests.tiny_sets import MAKERS
@@ -123,3 +124,31 @@ def test_what_cannot_be_merged_is_named_and_nothing_is_left_behind(tmp_path: Pat
         merge_into_base(base, [item], tmp_path / "out", progress=stop)
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".out*"))
+
+
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_the_copy_of_the_base_tells_its_bytes_and_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_folder: bool
+) -> None:
+    monkeypatch.setattr("engine.tools.base_files._PART_BYTES", 10_000)
+    folder = MAKERS["sd1"](tmp_path / "base")
+    base = folder if as_folder else folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = list(folder.glob("*/*.safetensors")) if as_folder else [base]
+    size = sum(file.stat().st_size for file in weights)
+    target = tmp_path / ("out" if as_folder else "out.safetensors")
+    told: list[tuple[int, int]] = []
+    copies = BaseFiles(base).copy(target, lambda done, total: told.append((done, total)))
+    assert all(old.read_bytes() == new.read_bytes() for old, new in copies.items())
+    assert len(told) >= size // 10_000
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1] == (size, size)
+    file = make_adapter(tmp_path / "a.safetensors", "sd1", folder)
+    item = Weighted(open_source(file, "sd1", folder))
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        merge_into_base(base, [item], tmp_path / "new", copied=stop)
+    assert not (tmp_path / "new").exists()
+    assert not list(tmp_path.glob(".new*"))
