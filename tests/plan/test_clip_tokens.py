@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.architectures.text import ClipTokenizer, load_tokenizer
+from engine.architectures.text_encoders.clip_windows import ClipTokenizer, load_tokenizer
 from engine.plan.clip_tokens import load_clip_tokens
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
