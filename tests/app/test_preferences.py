@@ -71,13 +71,10 @@ def test_every_preference_counts_at_once_and_is_kept(room: TrainingRoom, tmp_pat
     dialog.close()
 
 
-def test_the_preferences_fit_a_small_window_and_name_every_editor(
-    room: TrainingRoom, qtbot: QtBot
-) -> None:
+def test_the_preferences_fit_a_small_window_and_name_every_editor(room: TrainingRoom) -> None:
     for percent in (100, 200):
         switch().apply(text_percent=percent)
-        dialog = PreferencesDialog(room.window.settings)
-        qtbot.addWidget(dialog)
+        dialog = PreferencesDialog(room.window.settings)  # it goes when it is closed
         dialog.show()
         assert dialog.minimumSizeHint().width() <= 960
         assert dialog.minimumSizeHint().height() <= 560
