@@ -9,7 +9,8 @@ from torch import Tensor
 
 from engine.networks.factors import Factors, of_endings
 from engine.networks.fusing import parts_of, without_alpha
-from engine.networks.layouts import Layout, comfyui_name
+from engine.networks.layouts import Layout
+from engine.networks.spellings import comfyui_name
 from engine.networks.variants.tucker import collapse
 from engine.plan.site import Site
 

@@ -7,6 +7,7 @@ FLUX); diffusers' files keep one for each of the library's modules.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ def fused(site: Site, parts: Mapping[int, Factors]) -> Factors:
                 f"{part.up.shape[0]}; this model's layer is {site.columns} → {rows}. The file is "
                 "for another model."
             )
-        if part.magnitude is not None:
+        if part.magnitude is not None and len(segments) > 1:
             raise AdapterProblem(
                 f"{segments[place][0].module} has DoRA magnitudes of its own; they cannot be "
                 "joined to those of the layer it is a part of."
@@ -46,7 +47,10 @@ def fused(site: Site, parts: Mapping[int, Factors]) -> Factors:
         up = _zeros(site, chosen[0].rank)
         for place, part in parts.items():
             _place(up, part.up.float() * (part.scale / scale), segments[place], 0)
-        return Factors(chosen[0].down, up, chosen[0].alpha)
+        magnitude = chosen[0].magnitude
+        if magnitude is not None and chosen[0].axis == "output":
+            magnitude = in_site_order(site, 0, magnitude.float().flatten())[:, None]
+        return Factors(chosen[0].down, up, chosen[0].alpha, magnitude=magnitude)
     rank = sum(part.rank for part in chosen)
     scale = chosen[0].scale
     up, at = _zeros(site, rank), 0
@@ -75,6 +79,28 @@ def parts_of(site: Site, factors: Factors) -> dict[str, Factors]:
         alpha = factors.scale * down.shape[0]
         parts[own[0].module] = Factors(down.contiguous(), rows.contiguous(), alpha)
     return parts
+
+
+def part_site(site: Site, part: int) -> Site:
+    """A module of a fused layer as a site of its own; its name is spelled as the library's path."""
+    (segment,) = host_segments(site)[part]
+    rows = segment.target[1] - segment.target[0]
+    return replace(
+        site,
+        name=f"lora_unet_{segment.module.replace('.', '_')}",
+        rows=rows,
+        segments=(Segment(segment.module, (0, rows), (0, rows)),),
+        original="",
+        comfyui="",
+    )
+
+
+def in_site_order(site: Site, part: int, values: Tensor) -> Tensor:
+    """A module's numbers, one for each of its rows, where they stand in the whole layer."""
+    whole = values.new_zeros(site.rows)
+    for segment in host_segments(site)[part]:
+        whole[slice(*segment.source)] = values[slice(*segment.target)]
+    return whole
 
 
 def without_alpha(factors: Factors) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.networks.factors import Factors
 from engine.networks.file import AdapterFile, model_hash, read
-from engine.networks.layouts import spellings
+from engine.networks.spellings import spellings
 from engine.networks.variants.tucker import collapse
 from engine.plan.adapter_names import NAMED_ALIKE, is_text, told_by_names
 from engine.plan.site import Site

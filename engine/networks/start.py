@@ -7,9 +7,10 @@ from pathlib import Path
 
 from torch import nn
 
-from engine.networks.attach import file_ranks, match, refuse_variants, require_fit
+from engine.networks.attach import refuse_variants, require_fit
 from engine.networks.factors import load_into, load_norm
 from engine.networks.file import read
+from engine.networks.matching import file_ranks, match
 from engine.networks.network import Network
 from engine.networks.variants.norm import NormDelta
 from engine.plan.ranks import place

@@ -10,7 +10,7 @@ SIGNS = (
     ("anima", r"llm_adapter|blocks[._]\d+[._](self|cross)_attn[._](q|output)_proj"),
     ("lumina2", r"(context|noise)_refiner[._]\d+|layers[._]\d+[._]adaLN_modulation"),
     ("sd3", r"joint_blocks[._]\d+"),
-    ("hunyuan_image", r"double_blocks[._]\d+[._](img|txt)_(mod_linear|mlp_fc)"),
+    ("hunyuan_image", r"double_blocks[._]\d+[._](img|txt)_(mod[._]linear|mlp[._]fc)"),
     ("flux", r"double_blocks[._]\d+|single_blocks[._]\d+|single_transformer_blocks"),
     ("sdxl", r"lora_te2_text_model|(input|output)_blocks[._]\d+[._]1[._]transformer_blocks[._][1-9]"
      r"|text_encoder_2\.|attentions[._]\d[._]transformer_blocks[._][1-9]"),
@@ -46,7 +46,7 @@ def told_by_names(names: Iterable[str]) -> Told | None:
 
 def is_text(name: str) -> bool:
     """An adapter of a text encoder, by its name in any spelling."""
-    return name.startswith(("lora_te", "text_encoder"))
+    return name.startswith(("lora_te", "text_encoder", "text_model.", "encoder."))
 
 
 def told_by_pictures(names: Iterable[str]) -> Told | None:

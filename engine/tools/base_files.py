@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from engine.networks.adapter import host_segments
-from engine.networks.layouts import original_paths
+from engine.networks.spellings import original_paths
 from engine.plan.header import Header, read_header
 from engine.plan.site import Site
 from engine.tools.source import ToolProblem

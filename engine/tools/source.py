@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.networks.attach import Matched, match, refuse_variants, require_fit
+from engine.networks.attach import refuse_variants, require_fit
 from engine.networks.factors import ALPHA, DOWN, MAGNITUDE, MID, UP, Factors
 from engine.networks.file import AdapterFile, Precision, read
 from engine.networks.inspection import guess_architecture
+from engine.networks.matching import Matched, match
 from engine.networks.problem import AdapterProblem
 from engine.plan.detect import look_at
 from engine.plan.model_names import LABELS

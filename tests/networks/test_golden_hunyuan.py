@@ -12,8 +12,8 @@ from torch import Tensor
 
 from engine.architectures.hunyuan_image_files import load_denoiser
 from engine.networks import attach_file
-from engine.networks.layouts import in_comfyui_names
 from engine.networks.shape import shape_of
+from engine.networks.spellings import in_comfyui_names
 from engine.plan.sites import sites_of
 from tests.networks.parts import error
 from tests.tiny_hunyuan_image import original_denoiser, tiny_hunyuan_image

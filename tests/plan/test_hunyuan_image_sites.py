@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.networks.layouts import comfyui_name
+from engine.networks.spellings import comfyui_name
 from engine.plan.ranks import place
 from engine.plan.site import Site
 from engine.plan.sites import sites_of
