@@ -75,7 +75,12 @@ def original_paths(site: Site) -> list[str]:
 
 
 def comfyui_name(site: Site) -> str:
-    """The adapter's name that ComfyUI looks for, where it is not ours (spec: networks 3.7)."""
+    """The adapter's name that ComfyUI looks for, where it is not ours (spec: networks 3.7).
+
+    A part of a fused layer, which has no original path, is known there by the library's.
+    """
+    if not site.original:
+        return site.name.replace("lora_unet_", "lora_transformer_", 1)
     return f"lora_unet_{site.comfyui.replace('.', '_')}" if site.comfyui else site.name
 
 

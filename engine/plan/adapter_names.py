@@ -20,10 +20,12 @@ SIGNS = (
 NAMED_ALIKE = {"flux": "hunyuan_image"}
 """ComfyUI spells the second one's layers as the first one's; their sizes differ."""
 
-_FIRST = (".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight", ".lora.down.weight",
-          ".lora_linear_layer.down.weight", "_lora.down.weight")  # fmt: skip
-_OTHERS = (".lora_up.weight", ".lora_B.weight", ".hada_w1_a", ".lokr_w1", ".lokr_w1_a", ".w_norm",
-           ".diff", ".oft_blocks", ".oft_diag")  # fmt: skip
+_FIRST = re.compile(r"[._](?:lora_(?:down|A)|lora\.down|lora_linear_layer\.down)(?:\.[\w-]+)*$")
+_OTHERS = re.compile(
+    r"[._](?:lora_(?:up|B)|lora\.up|lora_linear_layer\.up|hada_w1_a|lokr_w[12](?:_a)?|w_norm|diff|"
+    r"diff_b|oft_\w+|a1\.weight|on_input)(?:\.[\w-]+)*$"
+)
+"""How the names of adapters' tensors end: of first factors, and of the others."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,12 @@ def is_other(told: Told | None, architecture: str) -> bool:
 
 def holds_adapters(names: Iterable[str]) -> bool:
     """There is an adapter of any kind among the names."""
-    return any(name.endswith((*_FIRST, *_OTHERS)) for name in names)
+    return any(_FIRST.search(name) or _OTHERS.search(name) for name in names)
 
 
 def empty_factor(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
     """A first factor of rank 0, if there is one."""
-    return next((n for n, shape in shapes.items() if n.endswith(_FIRST) and 0 in shape), None)
+    return next((n for n, shape in shapes.items() if 0 in shape and _FIRST.search(n)), None)
 
 
 def no_adapter(file: str) -> str:

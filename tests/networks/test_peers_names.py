@@ -345,7 +345,7 @@ def test_pefts_own_folder_keeps_its_alphas_beside_the_weights(rs: bool, tmp_path
     )  # fmt: skip
     before = {n: p.clone() for n, p in model.named_parameters()}
     wrapped = get_peft_model(model, config)  # pyright: ignore[reportArgumentType]
-    wrapped.save_pretrained(tmp_path)
+    wrapped.save_pretrained(str(tmp_path))
     merged = wrapped.merge_and_unload()  # pyright: ignore[reportCallIssue]
     wanted = {n: p.detach() for n, p in merged.named_parameters()}
     fresh = flux_modules().transformer
