@@ -8,11 +8,12 @@ from pathlib import Path
 from torch import nn
 
 from engine.networks.adapter import Adapter
-from engine.networks.factors import load_into, load_norm
+from engine.networks.factors import Factors, load_into, load_norm
 from engine.networks.file import AdapterFile, read
+from engine.networks.fusing import by_input_apart, is_apart
 from engine.networks.layouts import FURTHER_KINDS
 from engine.networks.matching import Matched, match
-from engine.networks.network import Member, Network, hosts_of
+from engine.networks.network import Member, Network, hosts_of, read_weight
 from engine.networks.problem import AdapterProblem
 from engine.networks.shape import shape_of
 from engine.networks.variants.bias import Biases, host_biases
@@ -81,10 +82,11 @@ def attach_file(
     for site in matched.sites(sites):
         if site.name in matched.factors:
             factors = matched.factors[site.name]
-            placement = Placement(site, factors.rank, factors.alpha)
-            adapter = Adapter(placement, kinds=factors.kinds)
-            load_into(adapter, factors)
-            members.append(adapter)
+            each = [(site, factors)]
+            if is_apart(site, factors):
+                weights = [read_weight(h, site.name) for h in hosts_of(site, present)]
+                each = by_input_apart(site, factors, weights)
+            members += [_adapter(own, of_it) for own, of_it in each]
         elif site.name in matched.norms:
             norm = NormDelta(Placement(site, 1, 1.0))
             load_norm(norm, matched.norms[site.name])
@@ -97,6 +99,12 @@ def attach_file(
     network.attach()
     biases.attach()
     return Handle(network, biases, file, matched)
+
+
+def _adapter(site: Site, factors: Factors) -> Adapter:
+    adapter = Adapter(Placement(site, factors.rank, factors.alpha), kinds=factors.kinds)
+    load_into(adapter, factors)
+    return adapter
 
 
 def require_fit(

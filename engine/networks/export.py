@@ -17,7 +17,9 @@ from engine.plan.site import Site
 
 _ROOTS = {"denoiser": "transformer"}  # the text encoders' are their own roles
 _ORIGINAL_ROOT = "diffusion_model"
-_BY_ORIGINAL = ("lumina2", "anima")  # diffusers reads these by the original names alone
+_BY_ORIGINAL = ("anima",)
+"""Read by the original names too. Lumina's would be, but only if every layer of a block is there
+and the last layer is not: it gets the library's own."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ FLUX); diffusers' files keep one for each of the library's modules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from engine.networks.adapter import host_segments
 from engine.networks.factors import Factors
 from engine.networks.problem import AdapterProblem
+from engine.networks.variants.dora_functions import TINY
 from engine.plan.site import Segment, Site
 
 
@@ -93,6 +94,39 @@ def part_site(site: Site, part: int) -> Site:
         original="",
         comfyui="",
     )
+
+
+def is_apart(site: Site, factors: Factors) -> bool:
+    """DoRA by input on a layer that the library keeps in parts: its norms go over all of them."""
+    return factors.axis == "input" and len(host_segments(site)) > 1
+
+
+def by_input_apart(
+    site: Site, factors: Factors, weights: Sequence[Tensor]
+) -> list[tuple[Site, Factors]]:
+    """DoRA by input of a fused layer as one of each of its parts, exactly.
+
+    A part's magnitude is what the whole's gain makes of the part's own norms.
+
+    Args:
+        site, factors: of the fused layer.
+        weights: of its modules, in the order of `host_segments`.
+    """
+    assert factors.magnitude is not None
+    wholes = []
+    for segments, weight in zip(host_segments(site), weights, strict=True):
+        up = factors.up[slice(*segments[0].source)].float()
+        own = weight.float().cpu() + factors.scale * (up @ factors.down.float())
+        wholes.append((up, own.square().sum(0)))
+    square = torch.stack([own for _, own in wholes]).sum(0)
+    gain = factors.magnitude.float().flatten() / (square + TINY).sqrt()
+    return [
+        (
+            part_site(site, part),
+            Factors(factors.down, up, factors.alpha, magnitude=(gain * (own + TINY).sqrt())[None]),
+        )
+        for part, (up, own) in enumerate(wholes)
+    ]
 
 
 def in_site_order(site: Site, part: int, values: Tensor) -> Tensor:

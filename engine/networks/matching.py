@@ -150,7 +150,6 @@ def _take(
     elif factors is not None:
         factors = _first_rows(factors, site) if place.head else factors
         matched.factors[site.name] = _fitted(file, factors, site)
-        _refuse_input_axis(matched.factors[site.name], site)
     if bias is not None:
         _add_bias(file, site, place.part, bias, matched.biases)
 
@@ -201,13 +200,3 @@ def _fitted(file: AdapterFile, factors: Factors, site: Site) -> Factors:
         return fit_shape(factors, site)
     except AdapterProblem as problem:
         raise AdapterProblem(f"{file.path.name}: {problem}") from None
-
-
-def _refuse_input_axis(factors: Factors, site: Site) -> None:
-    """DoRA by input needs column norms over the whole of a layer that lies in parts here."""
-    if factors.axis == "input" and len({s.module for s in site.segments}) > 1:
-        raise AdapterProblem(
-            f"{site.name} has DoRA magnitudes by input, which cannot act on a layer that the "
-            "library keeps in parts. Merge the file into a checkpoint with the program that wrote "
-            "it."
-        )

@@ -14,6 +14,7 @@ from torch import Tensor
 from engine.networks.adapter import Adapter, host_segments
 from engine.networks.factors import Factors, load_into, load_norm
 from engine.networks.file import Precision, save
+from engine.networks.fusing import is_apart
 from engine.networks.problem import AdapterProblem
 from engine.networks.variants.norm import NormDelta
 from engine.networks.variants.tucker import collapse
@@ -213,6 +214,11 @@ def _members(item: Weighted, site: Site, place: Place) -> Iterator[Member]:
         yield norm
     if site.name in matched.factors:
         factors = matched.factors[site.name]
+        if is_apart(site, factors):
+            raise ToolProblem(
+                f"{item.source.file.path.name}: {site.name} has DoRA magnitudes by input, and the "
+                "base model keeps that layer in parts. Merge into a model in the original layout."
+            )
         adapter = Adapter(Placement(site, factors.rank, factors.alpha), kinds=factors.kinds)
         load_into(adapter, factors)
         adapter.weight = item.weight

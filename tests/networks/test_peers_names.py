@@ -263,6 +263,33 @@ def test_parts_with_magnitudes_of_their_own_stay_apart(axis: str, tmp_path: Path
     check("flux", model, write(tmp_path / "dora.safetensors", layers), wanted)
 
 
+@torch.no_grad()
+def test_magnitudes_by_input_go_over_all_parts_of_a_layer(tmp_path: Path) -> None:
+    """LyCORIS without `wd_on_output`: the column norms are those of the whole of linear1."""
+    torch.manual_seed(1)
+    model = flux_modules().transformer
+    parts = [f"single_transformer_blocks.0.{m}" for m in ("attn.to_q", "attn.to_k", "attn.to_v",
+                                                          "proj_mlp")]  # fmt: skip
+    weights: list[Tensor] = [model.get_submodule(m).get_parameter("weight") for m in parts]
+    own, magnitude = pair(7 * 64, 64), 1 + torch.rand(1, 64)
+    path = write(
+        tmp_path / "whole.safetensors",
+        {"lora_unet_single_blocks_0_linear1": own | {"dora_scale": magnitude}},
+    )
+    whole = torch.cat(weights) + delta(own)
+    gain = magnitude / whole.square().sum(0, keepdim=True).sqrt()
+    handle = attach_file("flux", {"denoiser": model}, path, 0.5)
+    x = torch.randn(3, 64)
+    half = (whole * (1 + 0.5 * (gain - 1))).split([w.shape[0] for w in weights])
+    for module, weight in zip(parts, half, strict=True):
+        host = model.get_submodule(module)
+        expected = nn.functional.linear(x, weight, host.get_parameter("bias"))
+        assert error([host(x)], [expected]) < 1e-5
+    handle.detach()
+    wanted = (whole * gain).split([w.shape[0] for w in weights])
+    check("flux", model, path, dict(zip(parts, wanted, strict=True)))
+
+
 @pytest.mark.parametrize("spelled", ["original", "library"])
 @torch.no_grad()
 def test_swapped_layers_keep_their_magnitudes_apart(spelled: str, tmp_path: Path) -> None:

@@ -85,6 +85,28 @@ def test_biases_and_parts_are_merged_into_every_base(layout: Any, tmp_path: Path
                            f"{SINGLE}.proj_out.bias", "proj_out.weight"}  # fmt: skip
 
 
+def test_magnitudes_by_input_need_the_whole_layer(tmp_path: Path) -> None:
+    """A checkpoint in the original layout has it; a folder keeps it in parts, and is refused."""
+    torch.manual_seed(2)
+    path, name = tmp_path / "a.safetensors", "lora_unet_single_blocks_1_linear1"
+    tensors = {"lora_down.weight": some(2, WIDTH), "lora_up.weight": some(7 * WIDTH, 2),
+               "dora_scale": 1 + torch.rand(1, WIDTH)}  # fmt: skip
+    save_file({f"{name}.{ending}": t for ending, t in tensors.items()}, path)
+    base = MAKERS["flux"](tmp_path / "base", "single_file")
+    item, target = Weighted(open_source(path, "flux", base), 0.5), tmp_path / "m.safetensors"
+    merge_into_base(base, [item], target)
+    model = Model(architecture="flux", path=str(base))
+    wanted = load(Loading("flux", model, torch.device("cpu"), torch.float32)).components
+    attach_file("flux", wanted, path, 0.5).merge()
+    found = states(target)
+    for key, tensor in wanted["denoiser"].state_dict().items():
+        assert torch.allclose(found[key], tensor, atol=2e-3), key
+    folder = MAKERS["flux"](tmp_path / "folder")
+    with pytest.raises(ToolProblem, match=f"{name} has DoRA magnitudes by input"):
+        merge_into_base(folder, [item], tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
 @pytest.mark.parametrize("layout", ["kohya", "comfyui"])
 def test_our_layouts_keep_biases_and_parts(layout: Any, tmp_path: Path) -> None:
     base = MAKERS["flux"](tmp_path / "base")
