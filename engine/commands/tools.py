@@ -78,7 +78,7 @@ def main_resize(argv: Sequence[str]) -> int:
 
     def work(voice: Voice) -> None:
         written, kept = resize(
-            _open(options, options.file),
+            _open(options, options.file, whole=False),
             options.out,
             rank=options.rank,
             energy=options.dynamic,
@@ -108,7 +108,7 @@ def main_extract(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
 
     def work(voice: Voice) -> None:
-        source = _open(options, options.file)
+        source = _open(options, options.file, whole=False)
         targets = {options.rank: options.out}
         if options.unit is not None:
             ranks = ranks_of_unit(source, options.unit)
@@ -223,8 +223,8 @@ def _share(text: str) -> float:
     return value
 
 
-def _open(options: Any, path: Path) -> Source:
-    return open_source(path, options.architecture, options.model)
+def _open(options: Any, path: Path, *, whole: bool = True) -> Source:
+    return open_source(path, options.architecture, options.model, whole=whole)
 
 
 class Voice:

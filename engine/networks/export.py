@@ -9,13 +9,17 @@ from torch import Tensor
 
 from engine.networks.factors import Factors, of_endings
 from engine.networks.fusing import parts_of, without_alpha
-from engine.networks.layouts import Layout, comfyui_name
+from engine.networks.layouts import Layout
+from engine.networks.lycoris_kinds import BIAS
+from engine.networks.spellings import comfyui_name
 from engine.networks.variants.tucker import collapse
 from engine.plan.site import Site
 
 _ROOTS = {"denoiser": "transformer"}  # the text encoders' are their own roles
 _ORIGINAL_ROOT = "diffusion_model"
-_BY_ORIGINAL = ("lumina2", "anima")  # diffusers reads these by the original names alone
+_BY_ORIGINAL = ("anima",)
+"""Read by the original names too. Lumina's would be, but only if every layer of a block is there
+and the last layer is not: it gets the library's own."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,16 @@ def _for_diffusers(
         name, _, ending = key.partition(".")
         grouped.setdefault(name, {})[ending] = tensor
     made: dict[str, Tensor] = {}
-    norms = magnitudes = 0
+    norms = magnitudes = biases = 0
     for name, parts in grouped.items():
         site = by_name[name]
         if site.kind == "norm":
             norms += 1
             continue
+        if parts.pop(BIAS, None) is not None:
+            biases += 1
+            if not parts:
+                continue
         factors = _plain(of_endings(name, parts))
         magnitudes += "dora_scale" in parts
         for module, part in _modules(site, factors, architecture).items():
@@ -74,6 +82,8 @@ def _for_diffusers(
     notes = []
     if norms:
         notes.append(f"diffusers reads no trained norms: {norms} were left out.")
+    if biases:
+        notes.append(f"diffusers reads no differences of biases: {biases} were left out.")
     if magnitudes:
         notes.append(
             f"diffusers reads no DoRA magnitudes: those of {magnitudes} layers were left out, and "
@@ -92,7 +102,7 @@ def _modules(site: Site, factors: Factors, architecture: str) -> dict[str, Facto
     """The names under which diffusers looks for a site's parts."""
     if site.component != "denoiser":
         return {f"{site.component}.{module}": f for module, f in parts_of(site, factors).items()}
-    if architecture in _BY_ORIGINAL:
+    if architecture in _BY_ORIGINAL and site.original:
         return {f"{_ORIGINAL_ROOT}.{site.original}": factors}
     root = "unet" if architecture in ("sd1", "sd2", "sdxl") else _ROOTS["denoiser"]
     return {f"{root}.{module}": part for module, part in parts_of(site, factors).items()}

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
-from engine.networks import lycoris_kinds
 from engine.networks.factors import Factors
 from engine.networks.layouts import FURTHER_KINDS, Layout, layout_of, take_apart
-from engine.plan.adapter_names import no_adapter, rank_zero
-from engine.plan.header import FileProblem, Header, read_header
+from engine.networks.one_adapter import READ, Parts, one_adapter
+from engine.networks.peft_settings import settled_alphas
+from engine.plan.adapter_names import no_adapter
+from engine.plan.header import FileProblem, read_header
 
 Precision = Literal["bf16", "fp16", "fp32"]
 DTYPES: dict[Precision, torch.dtype] = {
@@ -30,12 +30,6 @@ DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
 }
 LEGACY_START, LEGACY_LENGTH = 0x100000, 0x10000
-
-
-MAGNITUDES = ("dora_scale", "lora_magnitude_vector", "lora_magnitude_vector.weight")
-NORMS = ("w_norm", "b_norm")
-READ = frozenset((*MAGNITUDES, *NORMS, *lycoris_kinds.KINDS, "lora_mid.weight", "scalar"))
-"""Endings beyond plain LoRA that are read with an adapter (spec: networks 5)."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +47,7 @@ class AdapterFile:
     Attributes:
         factors: the adapter's name as spelled → its factors.
         norms: a norm's name → its differences, by the ending of the key.
+        biases: a layer's name → what is added to its bias.
         further: name → what it has beyond plain LoRA, by the ending of the key.
         unknown: keys that belong to no adapter.
         without_alpha: names whose alpha is missing and taken to be the rank.
@@ -68,6 +63,12 @@ class AdapterFile:
     dtypes: tuple[str, ...]
     size: int
     norms: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    biases: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that has adapters, norms or biases."""
+        return tuple(dict.fromkeys((*self.factors, *self.norms, *self.biases)))
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -92,12 +93,6 @@ class AdapterFile:
         return tuple(sorted(kinds))
 
 
-@dataclass
-class _Parts:
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    keys: dict[str, str] = field(default_factory=dict)
-
-
 def read(path: Path | str) -> AdapterFile:
     """Read an adapter file of any spelling.
 
@@ -107,144 +102,41 @@ def read(path: Path | str) -> AdapterFile:
     """
     path = Path(path)
     header = read_header(path)
-    parts: dict[str, _Parts] = {}
+    parts: dict[str, Parts] = {}
     unknown = []
     with safe_open(path, framework="pt", device="cpu") as file:
         for key in header.entries:
             taken = take_apart(key)
-            if taken is None:
+            part = parts.setdefault(taken.name, Parts()) if taken is not None else None
+            if taken is None or part is None or taken.kind in part.keys:
                 unknown.append(key)
                 continue
-            part = parts.setdefault(taken.name, _Parts())
             part.tensors[taken.kind] = file.get_tensor(key)
             part.keys[taken.kind] = key
     if not parts:
         raise FileProblem(no_adapter(path.name))
-    alphas = _alphas_in_metadata(header)
-    factors, further, norms, without = {}, {}, {}, []
+    ranks = {n: len(p.tensors["down"]) for n, p in parts.items() if "down" in p.tensors}
+    settled = settled_alphas(header, ranks)
+    factors, norms, biases = {}, {}, {}
     for name, part in parts.items():
-        beyond = tuple(kind for kind in part.tensors if kind in FURTHER_KINDS)
-        if beyond:
-            further[name] = beyond
-        if not {"down", "up"} & part.tensors.keys():
-            if set(beyond) & lycoris_kinds.KINDS:
-                factors[name] = _lycoris(path.name, name, part)
-            elif set(beyond) & set(NORMS):
-                _check_finite(path.name, part)
-                norms[name] = {kind: part.tensors[kind] for kind in beyond if kind in NORMS}
-            elif not beyond:
-                unknown += part.keys.values()
-            continue
-        alpha = part.tensors.get("alpha")
-        if alpha is None and name not in alphas:
-            without.append(name)
-        given = alphas.get(name, 0.0) if alpha is None else _number(path.name, part, "alpha")
-        factors[name] = _factors(path.name, name, part, given, beyond)
+        one = one_adapter(path.name, name, part, settled.get(name))
+        if one.factors is not None:
+            factors[name] = one.factors
+        if one.norm:
+            norms[name] = one.norm
+        if one.bias is not None:
+            biases[name] = one.bias
+        if one.is_empty and not set(part.beyond) - READ:
+            unknown += part.keys.values()
+    further = {name: part.beyond for name, part in parts.items() if part.beyond}
+    without = [
+        n for n in ranks if n in factors and "alpha" not in parts[n].tensors and n not in settled
+    ]
     dtypes = sorted({info.dtype for info in header.entries.values()})
     return AdapterFile(
         path, factors, further, tuple(unknown), tuple(without), dict(header.metadata),
-        layout_of(parts), tuple(dtypes), header.size, norms,
+        layout_of(parts), tuple(dtypes), header.size, norms, biases,
     )  # fmt: skip
-
-
-def _factors(file: str, name: str, part: _Parts, alpha: float, beyond: tuple[str, ...]) -> Factors:
-    """Check one adapter's tensors and join them."""
-    for kind, other in (("down", "up"), ("up", "down")):
-        if kind not in part.tensors:
-            raise FileProblem(
-                f"{file}: {part.keys[other]} has no partner: the file holds half an adapter."
-            )
-    down, up = part.tensors["down"], part.tensors["up"]
-    if down.dim() not in (2, 4) or 0 in down.shape or 0 in up.shape:
-        raise FileProblem(rank_zero(file, part.keys["down"]))
-    if up.dim() not in (2, 4) or up.shape[1] != down.shape[0]:
-        raise FileProblem(
-            f"{file}: the two matrices of {name} do not fit: {tuple(down.shape)} and "
-            f"{tuple(up.shape)}."
-        )
-    _check_finite(file, part)
-    for kind in ("down", "up"):
-        if not part.tensors[kind].is_floating_point():
-            raise FileProblem(
-                f"{file}: {part.keys[kind]} holds whole numbers; it is packed in a way that is not "
-                "read here. Use the file in fp32, fp16 or bf16."
-            )
-    magnitude = next((part.tensors[kind] for kind in MAGNITUDES if kind in beyond), None)
-    if magnitude is not None and magnitude.dim() == 1:
-        magnitude = magnitude[:, None]  # PEFT's: one for each output
-    factors = Factors(
-        down, up, alpha or float(down.shape[0]), part.tensors.get("lora_mid.weight"), magnitude
-    )
-    if "scalar" not in part.tensors:
-        return factors
-    return replace(factors, up=up.float() * _number(file, part, "scalar"))
-
-
-def _number(file: str, part: _Parts, kind: str) -> float:
-    """The one number of an alpha or a scalar."""
-    tensor = part.tensors[kind]
-    if tensor.numel() != 1:
-        raise FileProblem(
-            f"{file}: {part.keys[kind]} has {tensor.numel()} numbers where one is needed; the file "
-            "is damaged. Use another copy of it."
-        )
-    _check_finite(file, part)
-    return float(tensor.item())
-
-
-def _lycoris(file: str, name: str, part: _Parts) -> Factors:
-    """Read what is equal to a LoRA without being written as one.
-
-    Raises:
-        FileProblem: tensors are missing, do not fit, or are not finite.
-    """
-    _check_finite(file, part)
-    alpha = _number(file, part, "alpha") if "alpha" in part.tensors else 0.0
-    try:
-        factors = lycoris_kinds.factors_of(part.tensors, alpha)
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise FileProblem(
-            f"{file}: the tensors of {name} do not go together ({str(error).splitlines()[0]})."
-        ) from None
-    assert factors is not None
-    magnitude = next((part.tensors[kind] for kind in MAGNITUDES if kind in part.tensors), None)
-    scalar = part.tensors.get("scalar")
-    up = factors.up if scalar is None else factors.up * scalar.float()
-    return replace(factors, up=up, magnitude=magnitude)
-
-
-def _check_finite(file: str, part: _Parts) -> None:
-    for kind, tensor in part.tensors.items():
-        # fp8 is widened: it has no test of its own
-        if tensor.is_floating_point() and not tensor.float().isfinite().all():
-            raise FileProblem(
-                f"{file}: {part.keys[kind]} holds values that are not finite (NaN or infinity); "
-                "the training that wrote it went wrong. Use an earlier file of it."
-            )
-
-
-def _alphas_in_metadata(header: Header) -> dict[str, float]:
-    """Read the alphas that diffusers keeps in the header beside PEFT weights."""
-    text = header.metadata.get("lora_adapter_metadata")
-    if text is None:
-        return {}
-    try:
-        settings: dict[str, Any] = json.loads(text)
-    except ValueError:
-        return {}
-    alphas: dict[str, float] = {}
-    for key in header.entries:
-        taken = take_apart(key)
-        if taken is None or taken.kind != "down":
-            continue
-        component, _, module = taken.name.partition(".")
-        pattern = settings.get(f"{component}.alpha_pattern") or {}
-        alpha = pattern.get(module, settings.get(f"{component}.lora_alpha"))
-        if isinstance(alpha, (int, float)):
-            rank = header.entries[key].shape[0]
-            rs = bool(settings.get(f"{component}.use_rslora"))
-            alphas[taken.name] = float(alpha) * (rank**0.5 if rs else 1.0)
-    return alphas
 
 
 def save(

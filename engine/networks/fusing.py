@@ -6,7 +6,8 @@ FLUX); diffusers' files keep one for each of the library's modules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from engine.networks.adapter import host_segments
 from engine.networks.factors import Factors
 from engine.networks.problem import AdapterProblem
+from engine.networks.variants.dora_functions import TINY
 from engine.plan.site import Segment, Site
 
 
@@ -35,7 +37,7 @@ def fused(site: Site, parts: Mapping[int, Factors]) -> Factors:
                 f"{part.up.shape[0]}; this model's layer is {site.columns} → {rows}. The file is "
                 "for another model."
             )
-        if part.magnitude is not None:
+        if part.magnitude is not None and len(segments) > 1:
             raise AdapterProblem(
                 f"{segments[place][0].module} has DoRA magnitudes of its own; they cannot be "
                 "joined to those of the layer it is a part of."
@@ -46,7 +48,10 @@ def fused(site: Site, parts: Mapping[int, Factors]) -> Factors:
         up = _zeros(site, chosen[0].rank)
         for place, part in parts.items():
             _place(up, part.up.float() * (part.scale / scale), segments[place], 0)
-        return Factors(chosen[0].down, up, chosen[0].alpha)
+        magnitude = chosen[0].magnitude
+        if magnitude is not None and chosen[0].axis == "output":
+            magnitude = in_site_order(site, 0, magnitude.float().flatten())[:, None]
+        return Factors(chosen[0].down, up, chosen[0].alpha, magnitude=magnitude)
     rank = sum(part.rank for part in chosen)
     scale = chosen[0].scale
     up, at = _zeros(site, rank), 0
@@ -75,6 +80,61 @@ def parts_of(site: Site, factors: Factors) -> dict[str, Factors]:
         alpha = factors.scale * down.shape[0]
         parts[own[0].module] = Factors(down.contiguous(), rows.contiguous(), alpha)
     return parts
+
+
+def part_site(site: Site, part: int) -> Site:
+    """A module of a fused layer as a site of its own; its name is spelled as the library's path."""
+    (segment,) = host_segments(site)[part]
+    rows = segment.target[1] - segment.target[0]
+    return replace(
+        site,
+        name=f"lora_unet_{segment.module.replace('.', '_')}",
+        rows=rows,
+        segments=(Segment(segment.module, (0, rows), (0, rows)),),
+        original="",
+        comfyui="",
+    )
+
+
+def is_apart(site: Site, factors: Factors) -> bool:
+    """DoRA by input on a layer that the library keeps in parts: its norms go over all of them."""
+    return factors.axis == "input" and len(host_segments(site)) > 1
+
+
+def by_input_apart(
+    site: Site, factors: Factors, weights: Sequence[Tensor]
+) -> list[tuple[Site, Factors]]:
+    """DoRA by input of a fused layer as one of each of its parts, exactly.
+
+    A part's magnitude is what the whole's gain makes of the part's own norms.
+
+    Args:
+        site, factors: of the fused layer.
+        weights: of its modules, in the order of `host_segments`.
+    """
+    assert factors.magnitude is not None
+    wholes = []
+    for segments, weight in zip(host_segments(site), weights, strict=True):
+        up = factors.up[slice(*segments[0].source)].float()
+        own = weight.float().cpu() + factors.scale * (up @ factors.down.float())
+        wholes.append((up, own.square().sum(0)))
+    square = torch.stack([own for _, own in wholes]).sum(0)
+    gain = factors.magnitude.float().flatten() / (square + TINY).sqrt()
+    return [
+        (
+            part_site(site, part),
+            Factors(factors.down, up, factors.alpha, magnitude=(gain * (own + TINY).sqrt())[None]),
+        )
+        for part, (up, own) in enumerate(wholes)
+    ]
+
+
+def in_site_order(site: Site, part: int, values: Tensor) -> Tensor:
+    """A module's numbers, one for each of its rows, where they stand in the whole layer."""
+    whole = values.new_zeros(site.rows)
+    for segment in host_segments(site)[part]:
+        whole[slice(*segment.source)] = values[slice(*segment.target)]
+    return whole
 
 
 def without_alpha(factors: Factors) -> tuple[Tensor, Tensor]:

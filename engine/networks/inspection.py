@@ -10,9 +10,9 @@ from typing import Any
 
 from engine.networks.factors import Factors
 from engine.networks.file import AdapterFile, model_hash, read
-from engine.networks.layouts import spellings
+from engine.networks.spellings import spellings
 from engine.networks.variants.tucker import collapse
-from engine.plan.adapter_names import NAMED_ALIKE, is_text, told_by_names
+from engine.plan.adapter_names import NAMED_ALIKE, is_text, told_by_names, told_by_pictures
 from engine.plan.site import Site
 from engine.plan.sites import RULES, sites_of
 from engine.schema.architectures import ARCHITECTURES
@@ -86,6 +86,7 @@ def inspect_file(path: Path | str) -> Inspection:
     stated = file.metadata.get("sshs_model_hash")
     sizes = [_size(f) for f in file.factors.values()]
     sizes += [t.numel() for norm in file.norms.values() for t in norm.values()]
+    sizes += [bias.numel() for bias in file.biases.values()]
     sites = _known_sites(file, guess.architecture)
     return Inspection(
         file=str(path),
@@ -93,7 +94,7 @@ def inspect_file(path: Path | str) -> Inspection:
         layout=file.layout,
         dtypes=file.dtypes,
         guess=guess,
-        adapters=len(file.factors.keys() | file.further.keys()),
+        adapters=len({*file.names, *file.further}),
         parameters=sum(sizes),
         groups=tuple(_groups(file, guess.architecture, sites)),
         layers=tuple(
@@ -112,20 +113,21 @@ def inspect_file(path: Path | str) -> Inspection:
 
 def guess_architecture(file: AdapterFile) -> Guess:
     """Tell the architecture by the layers' names, and SD 1.x from SD 2.x by sizes."""
-    names = [*file.factors, *file.further]
-    told = told_by_names(names)
+    names = list(dict.fromkeys((*file.names, *file.further)))
+    told = told_by_pictures(names)
     if told is not None:
         kin = NAMED_ALIKE.get(told.architecture)
         if kin is not None and _fitting(file, kin) > _fitting(file, told.architecture):
             return Guess(kin, f"its layers have the sizes of {ARCHITECTURES[kin].label}")
         return Guess(told.architecture, f"it has {told.name}")
-    best, hits, total = None, 0, len(file.factors)
-    for architecture in RULES:
-        fitting = _fitting(file, architecture)
-        if fitting > hits:
-            best, hits = architecture, fitting
-    if best is not None:
-        return Guess(best, f"{hits} of {total} layers have its names and sizes")
+    fitting = {architecture: _fitting(file, architecture) for architecture in RULES}
+    best = max(fitting, key=lambda architecture: fitting[architecture])
+    told = told_by_names(names)
+    if told is not None and fitting[best] <= fitting[told.architecture]:
+        return Guess(told.architecture, f"it has {told.name}")
+    if fitting[best]:
+        of = len(_pictures_first(file))
+        return Guess(best, f"{fitting[best]} of {of} layers have its names and sizes")
     by_name = _by_spelling(sites_of("sd1"))
     if any(name in by_name for name in names):
         flat = any(f.down.dim() == 2 for name, f in file.factors.items() if "proj_in" in name)
@@ -135,9 +137,17 @@ def guess_architecture(file: AdapterFile) -> Guess:
 
 
 def _fitting(file: AdapterFile, architecture: str) -> int:
-    """How many of a file's adapters have names and sizes of the published model."""
-    by_name = _by_spelling(sites_of(architecture))
-    return sum(_fits(f, by_name.get(name)) for name, f in file.factors.items())
+    """How many of a file's adapters have names and sizes of a published model."""
+    hits = []
+    for shape in RULES[architecture].published:
+        by_name = _by_spelling(sites_of(architecture, shape))
+        hits.append(sum(_fits(f, by_name.get(n)) for n, f in _pictures_first(file).items()))
+    return max(hits)
+
+
+def _pictures_first(file: AdapterFile) -> dict[str, Factors]:
+    """The picture model's adapters, as text encoders are shared; those if there are no others."""
+    return {n: f for n, f in file.factors.items() if not is_text(n)} or file.factors
 
 
 def _fits(factors: Factors, site: Site | None) -> bool:

@@ -1,15 +1,11 @@
-"""The spellings of an adapter's name and tensors: sd-scripts, diffusers/PEFT and ComfyUI."""
+"""The spellings of an adapter's tensors, and which program's layout a file has."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
-
-from torch import Tensor
-
-from engine.plan.site import Site
 
 Layout = Literal["kohya", "diffusers", "comfyui"]
 
@@ -18,8 +14,8 @@ _KINDS = {
     "lora_up.weight": "up",
     "lora_A.weight": "down",
     "lora_B.weight": "up",
-    "lora_A.default.weight": "down",
-    "lora_B.default.weight": "up",
+    "lora_A": "down",
+    "lora_B": "up",
     "lora_linear_layer.down.weight": "down",
     "lora_linear_layer.up.weight": "up",
     "lora.down.weight": "down",
@@ -27,8 +23,6 @@ _KINDS = {
     "alpha": "alpha",
 }
 """Endings of the two factors and of alpha, as the programs write them (networks 1.2, 1.11)."""
-
-_PROCESSOR = re.compile(r"\.processor\.to_(q|k|v|out)_lora\.(down|up)\.weight$")
 
 FURTHER_KINDS = {
     "dora_scale": "DoRA",
@@ -39,21 +33,40 @@ FURTHER_KINDS = {
     "w_norm": "trained norm layers",
     "b_norm": "trained norm layers",
     "diff": "full differences",
-    "diff_b": "full differences",
-    "lora_A.bias": "biases",
+    "diff_b": "biases",
     "lora_B.bias": "biases",
     "lora_up.bias": "biases",
+    "lora_A.bias": "biases",
+    "lora_down.bias": "biases",
     "hada_w1_a": "LoHa", "hada_w1_b": "LoHa", "hada_w2_a": "LoHa", "hada_w2_b": "LoHa",
     "hada_t1": "LoHa", "hada_t2": "LoHa",
     "lokr_w1": "LoKr", "lokr_w1_a": "LoKr", "lokr_w1_b": "LoKr",
     "lokr_w2": "LoKr", "lokr_w2_a": "LoKr", "lokr_w2_b": "LoKr", "lokr_t2": "LoKr",
-    "oft_blocks": "OFT", "oft_diag": "OFT",
+    "oft_blocks": "OFT", "oft_diag": "OFT", "oft_R.weight": "OFT", "oft_R": "OFT",
+    "rescale": "OFT", "boft_R": "OFT", "boft_s": "OFT",
+    "a1.weight": "GLoRA", "a2.weight": "GLoRA", "b1.weight": "GLoRA", "b2.weight": "GLoRA",
+    "bm.weight": "GLoRA",
+    "on_input": "IA³", "ia3_l": "IA³",
+    "lora_embedding_A": "adapted embeddings", "lora_embedding_B": "adapted embeddings",
+    "set_weight": "replaced weights", "reshape_weight": "replaced weights",
 }  # fmt: skip
 """Endings of what is no plain LoRA, and what it is called."""
 
+_PROCESSOR = re.compile(r"\.processor\.to_(q|k|v|out)_lora\.(down|up)\.weight$")
+_XLABS = re.compile(r"((?:double|single)_blocks\.\d+)\.processor\.(qkv|proj)_lora([12]?)\."
+                    r"(down|up)\.weight$")  # fmt: skip
+_XLABS_LAYERS = {
+    ("qkv", "1"): "img_attn.qkv", ("proj", "1"): "img_attn.proj",
+    ("qkv", "2"): "txt_attn.qkv", ("proj", "2"): "txt_attn.proj",
+    ("qkv", ""): "linear1_qkv", ("proj", ""): "linear2",
+}  # fmt: skip
+"""XLabs keeps FLUX's attention layers in processors; 1 is the picture's stream, 2 the text's."""
 
-_CLIPS = {"text_encoder": ("clip_l", "clip_h"), "text_encoder_2": ("clip_g",)}
-"""ComfyUI's names for the CLIP of each role."""
+_NAMED = re.compile(
+    r"(lora_A|lora_B|lora_magnitude_vector|lora_embedding_[AB]|(?:hada|lokr|oft|boft|ia3)_\w+)"
+    r"\.(?!weight$|bias$)[\w-]+"
+)
+"""PEFT puts the adapter's own name, mostly `default`, behind a tensor's."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +86,12 @@ def take_apart(key: str) -> Key | None:
     if processor:
         layer = "to_out.0" if processor[1] == "out" else f"to_{processor[1]}"
         return Key(f"{_bare(key[: processor.start()])}.{layer}", processor[2])
+    xlabs = _XLABS.search(key)
+    if xlabs and (xlabs[2], xlabs[3]) in _XLABS_LAYERS:
+        start = _bare(key[: xlabs.start()])
+        return Key(f"{start}{xlabs[1]}.{_XLABS_LAYERS[xlabs[2], xlabs[3]]}", xlabs[4])
     for start in _dots(key):
-        ending = key[start + 1 :]
+        ending = _NAMED.sub(r"\1", key[start + 1 :], count=1)
         kind = _KINDS.get(ending)
         if kind is None and ending in FURTHER_KINDS:
             kind = ending
@@ -93,113 +110,6 @@ def layout_of(names: Iterable[str]) -> Layout:
     return "kohya"
 
 
-def spellings(site: Site) -> Iterator[str]:
-    """Yield every name under which a file may hold this site's adapter, its own first.
-
-    A fused site is not found by the libraries' names: there its parts are several adapters.
-    """
-    yield site.name
-    if site.comfyui:
-        yield comfyui_name(site)
-        yield f"diffusion_model.{site.comfyui}"
-    if len(site.segments) != 1:
-        if site.component == "denoiser" and site.original:
-            yield f"diffusion_model.{site.original}"
-        return
-    module = site.segments[0].module
-    original = _original(module) if site.component == "denoiser" else [site.original]
-    if site.component == "denoiser":
-        yield from (f"unet.{module}", f"transformer.{module}", f"diffusion_model.{module}")
-        yield f"lora_unet_{module.replace('.', '_')}"
-        yield f"diffusion_model.{site.original}"
-        for path in original:
-            yield f"diffusion_model.{path}"
-            yield f"lora_unet_{path.replace('.', '_')}"
-        return
-    yield f"{site.component}.{module}"
-    if not site.original:
-        return
-    yield f"{site.component}.{site.original}"
-    if not site.original.startswith("text_model."):
-        return
-    for encoder in _CLIPS.get(site.component, ()):
-        yield f"text_encoders.{encoder}.transformer.{site.original}"
-    if site.component == "text_encoder":
-        yield f"lora_te1_{site.original.replace('.', '_')}"
-
-
-def part_spellings(site: Site) -> Iterator[tuple[str, int]]:
-    """Yield the names under which diffusers' files hold the parts of a fused layer, and which.
-
-    A part is a place in `engine.networks.adapter.host_segments`.
-    """
-    modules = list(dict.fromkeys(segment.module for segment in site.segments))
-    if len(site.segments) == 1:
-        return
-    for part, module in enumerate(modules):
-        yield f"transformer.{module}", part
-        yield f"diffusion_model.{module}", part
-        yield module, part
-
-
-def original_paths(site: Site) -> list[str]:
-    """Where a site's weight stands in the original checkpoint, without what is before it."""
-    if site.component != "denoiser" or site.original != site.segments[0].module:
-        return [site.original]
-    return [*_original(site.original), site.original]
-
-
-def comfyui_name(site: Site) -> str:
-    """The adapter's name that ComfyUI looks for, where it is not ours (spec: networks 3.7)."""
-    return f"lora_unet_{site.comfyui.replace('.', '_')}" if site.comfyui else site.name
-
-
-def in_comfyui_names(tensors: Mapping[str, Tensor], sites: Iterable[Site]) -> dict[str, Tensor]:
-    """Give a file's tensors, whose adapters are named as ours, the names that ComfyUI looks for."""
-    names = {site.name: comfyui_name(site) for site in sites}
-    renamed = {}
-    for key, tensor in tensors.items():
-        name, dot, ending = key.partition(".")
-        renamed[f"{names.get(name, name)}{dot}{ending}"] = tensor
-    return renamed
-
-
-def _original(module: str) -> list[str]:
-    """Spell a diffusers U-Net path as the original checkpoint does (spec: networks 3.3).
-
-    An upsampler stands behind the attention where there is one: both places are given.
-    """
-    match = re.match(r"(down_blocks|up_blocks)\.(\d+)\.(\w+)\.(\d+)\.(.+)", module)
-    if match:
-        side, level, part, layer = match[1], int(match[2]), match[3], int(match[4])
-        rest = match[5]
-        number = 3 * level + layer + (side == "down_blocks")
-        here = "input_blocks" if side == "down_blocks" else "output_blocks"
-        if part == "resnets":
-            return [f"{here}.{number}.0.{_RESNET.get(rest, rest)}"]
-        if part == "attentions":
-            return [f"{here}.{number}.1.{rest}"]
-        if part == "downsamplers":
-            return [f"{here}.{3 * (level + 1)}.0.op"]
-        return [f"{here}.{3 * level + 2}.{place}.{rest}" for place in (1, 2)]
-    match = re.match(r"mid_block\.(\w+)\.(\d+)\.(.+)", module)
-    if not match:
-        return []
-    if match[1] == "attentions":
-        return [f"middle_block.1.{match[3]}"]
-    return [f"middle_block.{2 * int(match[2])}.{_RESNET.get(match[3], match[3])}"]
-
-
-_RESNET = {
-    "norm1": "in_layers.0",
-    "conv1": "in_layers.2",
-    "time_emb_proj": "emb_layers.1",
-    "norm2": "out_layers.0",
-    "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
-}
-
-
 def _dots(key: str) -> Iterator[int]:
     """Yield the places of a key's dots, first to last: the longest ending is tried first."""
     start = key.find(".")
@@ -209,7 +119,5 @@ def _dots(key: str) -> Iterator[int]:
 
 
 def _bare(name: str) -> str:
-    for prefix in ("base_model.model.", "unet.base_model.model."):
-        if name.startswith(prefix):
-            return name.replace("base_model.model.", "", 1)
-    return name
+    """The name without what wrappers put into it: PEFT's model, torch's compiled one."""
+    return name.replace("base_model.model.", "", 1).replace("_orig_mod.", "")

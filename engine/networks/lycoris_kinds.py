@@ -16,7 +16,7 @@ from engine.networks.factors import Factors
 
 LOHA = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
 LOKR = ("lokr_w1", "lokr_w1_a", "lokr_w2", "lokr_w2_a")
-FULL = "diff"
+FULL, BIAS = "diff", "diff_b"
 KINDS = frozenset((*LOHA, "hada_t1", "hada_t2", *LOKR, "lokr_w1_b", "lokr_w2_b", "lokr_t2", FULL))
 """Endings that are read here."""
 

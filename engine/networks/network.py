@@ -146,7 +146,7 @@ class Network(nn.Module):
                 if isinstance(member, NormDelta):
                     member.merge_into(host)
                 else:
-                    _write_weight(host, member.merged(part, _read_weight(host, member.site.name)))
+                    _write_weight(host, member.merged(part, read_weight(host, member.site.name)))
 
     @torch.no_grad()
     def keep_effect(self, adapter: Adapter) -> None:
@@ -162,7 +162,7 @@ class Network(nn.Module):
         whole = adapter.dora_scale.new_zeros(adapter.dora_scale.numel())
         hosts = self._hosts[adapter.site.name]
         for segments, host in zip(host_segments(adapter.site), hosts, strict=True):
-            weight = _read_weight(host, adapter.site.name)
+            weight = read_weight(host, adapter.site.name)
             rows = torch.cat([delta[s.source[0] : s.source[1]] for s in segments])
             measured = norms(weight.float() + rows.view(weight.shape).to(weight.device), axis)
             if axis == "input":
@@ -262,7 +262,12 @@ class Network(nn.Module):
         return LoadReport(tuple(found), missing, tuple(unexpected), tuple(cut), kept)
 
 
-def _read_weight(host: nn.Module, name: str) -> Tensor:
+def read_weight(host: nn.Module, name: str) -> Tensor:
+    """Return the weight that a host multiplies with.
+
+    Raises:
+        AdapterProblem: it keeps the weight packed.
+    """
     weight = dense_weight(host)
     if weight is None:
         raise AdapterProblem(

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from torch import nn
 
-from engine.networks.attach import file_ranks, match, refuse_variants, require_fit
+from engine.networks.attach import refuse_variants, require_fit
 from engine.networks.factors import load_into, load_norm
 from engine.networks.file import read
+from engine.networks.matching import file_ranks, match
 from engine.networks.network import Network
+from engine.networks.problem import AdapterProblem
 from engine.networks.variants.norm import NormDelta
 from engine.plan.ranks import place
 from engine.plan.site import Site
@@ -43,16 +45,24 @@ def start_network(
     refuse_variants(file)
     matched = match(file, sites, components)
     require_fit(file, matched, architecture, sites, components)
+    if matched.parts:
+        raise AdapterProblem(
+            f"{file.path.name} has DoRA magnitudes for the parts of layers that are trained whole "
+            f"({next(iter(matched.parts))} …); training cannot go on with it. Start from another "
+            "file."
+        )
     ranks = file_ranks(matched) if options.rank_from_file else None
     placements = place(options, sites, architecture, ranks)
     network = Network.create(placements, components, options, seed)
     cut, kept, fresh = 0, 1.0, 0
     for member in network.each():
         name = member.site.name
-        if name not in matched.names:
+        if isinstance(member, NormDelta):
+            if name in matched.norms:
+                load_norm(member, matched.norms[name])
+            fresh += name not in matched.norms
+        elif name not in matched.factors:
             fresh += 1
-        elif isinstance(member, NormDelta):
-            load_norm(member, matched.norms[name])
         else:
             factors = matched.factors[name]
             share = load_into(member, factors)
@@ -60,7 +70,14 @@ def start_network(
                 network.keep_effect(member)
             cut += share < 1
             kept = min(kept, share)
-    return network, tuple(_notes(network, matched.names, len(matched.unused), cut, kept, fresh))
+    loaded = (*matched.factors, *matched.norms)
+    notes = _notes(network, loaded, len(matched.unused), cut, kept, fresh)
+    if matched.biases:
+        notes.append(
+            f"The file adds to the biases of {len(matched.biases)} layers; biases are not trained "
+            "here and were left out."
+        )
+    return network, tuple(notes)
 
 
 def _notes(

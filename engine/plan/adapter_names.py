@@ -10,7 +10,7 @@ SIGNS = (
     ("anima", r"llm_adapter|blocks[._]\d+[._](self|cross)_attn[._](q|output)_proj"),
     ("lumina2", r"(context|noise)_refiner[._]\d+|layers[._]\d+[._]adaLN_modulation"),
     ("sd3", r"joint_blocks[._]\d+"),
-    ("hunyuan_image", r"double_blocks[._]\d+[._](img|txt)_(mod_linear|mlp_fc)"),
+    ("hunyuan_image", r"double_blocks[._]\d+[._](img|txt)_(mod[._]linear|mlp[._]fc)"),
     ("flux", r"double_blocks[._]\d+|single_blocks[._]\d+|single_transformer_blocks"),
     ("sdxl", r"lora_te2_text_model|(input|output)_blocks[._]\d+[._]1[._]transformer_blocks[._][1-9]"
      r"|text_encoder_2\.|attentions[._]\d[._]transformer_blocks[._][1-9]"),
@@ -20,10 +20,12 @@ SIGNS = (
 NAMED_ALIKE = {"flux": "hunyuan_image"}
 """ComfyUI spells the second one's layers as the first one's; their sizes differ."""
 
-_FIRST = (".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight", ".lora.down.weight",
-          ".lora_linear_layer.down.weight", "_lora.down.weight")  # fmt: skip
-_OTHERS = (".lora_up.weight", ".lora_B.weight", ".hada_w1_a", ".lokr_w1", ".lokr_w1_a", ".w_norm",
-           ".diff", ".oft_blocks", ".oft_diag")  # fmt: skip
+_FIRST = re.compile(r"[._](?:lora_(?:down|A)|lora\.down|lora_linear_layer\.down)(?:\.[\w-]+)*$")
+_OTHERS = re.compile(
+    r"[._](?:lora_(?:up|B)|lora\.up|lora_linear_layer\.up|hada_w1_a|lokr_w[12](?:_a)?|w_norm|diff|"
+    r"diff_b|oft_\w+|a1\.weight|on_input)(?:\.[\w-]+)*$"
+)
+"""How the names of adapters' tensors end: of first factors, and of the others."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def told_by_names(names: Iterable[str]) -> Told | None:
 
 def is_text(name: str) -> bool:
     """An adapter of a text encoder, by its name in any spelling."""
-    return name.startswith(("lora_te", "text_encoder"))
+    return name.startswith(("lora_te", "text_encoder", "text_model.", "encoder."))
 
 
 def told_by_pictures(names: Iterable[str]) -> Told | None:
@@ -63,12 +65,12 @@ def is_other(told: Told | None, architecture: str) -> bool:
 
 def holds_adapters(names: Iterable[str]) -> bool:
     """There is an adapter of any kind among the names."""
-    return any(name.endswith((*_FIRST, *_OTHERS)) for name in names)
+    return any(_FIRST.search(name) or _OTHERS.search(name) for name in names)
 
 
 def empty_factor(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
     """A first factor of rank 0, if there is one."""
-    return next((n for n, shape in shapes.items() if n.endswith(_FIRST) and 0 in shape), None)
+    return next((n for n, shape in shapes.items() if 0 in shape and _FIRST.search(n)), None)
 
 
 def no_adapter(file: str) -> str:

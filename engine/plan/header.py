@@ -110,11 +110,14 @@ def _check_start(path: Path, start: bytes, length: int, size: int) -> None:
         raise FileProblem(
             f"{name}: this is a web page, not a model. Log in on the site and download it again."
         )
-    if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04")):
-        raise FileProblem(f"{name}: this is a pickle (.ckpt, .pt), not a safetensors file.")
-    if start.startswith(b"GGUF"):
-        raise FileProblem(f"{name}: this is a GGUF file; use the safetensors version of the model.")
+    # A header of 640 bytes, or 66,176, begins as a pickle does: what follows the length decides.
     if length == 0 or length > MAX_HEADER_BYTES or start[8:9] != b"{":
+        if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04")):
+            raise FileProblem(f"{name}: this is a pickle (.ckpt, .pt), not a safetensors file.")
+        if start.startswith(b"GGUF"):
+            raise FileProblem(
+                f"{name}: this is a GGUF file; use the safetensors version of the model."
+            )
         raise FileProblem(f"{name}: this is not a safetensors file.")
     if 8 + length > size:
         raise FileProblem(

@@ -64,7 +64,7 @@ class Selection:
         if self._lists is not None and self._is_in_another_list(site):
             return False
         chosen = self._is_on_by_itself(site) and self._excluded.first(site) is None
-        return chosen or (site.kind != "norm" and self._included.first(site) is not None)
+        return chosen or (site.ranked and self._included.first(site) is not None)
 
     def _is_on_by_itself(self, site: Site) -> bool:
         if site.kind == "norm":

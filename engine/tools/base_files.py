@@ -10,14 +10,14 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from engine.networks.adapter import host_segments
-from engine.networks.layouts import original_paths
+from engine.networks.spellings import original_paths
 from engine.plan.header import Header, read_header
 from engine.plan.site import Site
 from engine.tools.source import ToolProblem
@@ -94,6 +94,22 @@ class BaseFiles:
         if self.is_folder:
             return list(self._in_folder(site))
         return self._in_file(site)
+
+    def part_places(self, site: Site, part: int) -> list[Place]:
+        """Every place of one module of a fused layer: rows of the whole where that is one tensor.
+
+        The part counts as a whole there: `Place.part` is 0 or None.
+        """
+        (segment,) = host_segments(site)[part]
+        found = []
+        for place in self.places(site):
+            if place.part is None:
+                start = place.rows[0] if place.rows is not None else 0
+                rows = (start + segment.source[0], start + segment.source[1])
+                found.append(replace(place, rows=rows))
+            elif place.part == part:
+                found.append(replace(place, part=0))
+        return found
 
     def _in_folder(self, site: Site) -> Iterator[Place]:
         folders = FOLDERS.get(site.component, (site.component,))

@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.networks.export import export
 from engine.networks.file import Precision, save
 from engine.networks.layouts import Layout
-from engine.tools.source import Source, check_target, tensors_of
+from engine.tools.source import Source, check_target, metadata_with, tensors_of
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ def convert(
         FileProblem: it cannot be written; what was there is still there.
     """
     check_target(target, overwrite)
-    tensors = tensors_of(source.matched.factors, source.matched.norms)
+    matched = source.matched
+    tensors = tensors_of(matched.factors, matched.norms, matched.biases)
     made = export(tensors, source.sites, source.architecture, layout)
-    save(target, made.tensors, source.file.metadata, precision or source.precision)
+    save(target, made.tensors, metadata_with(source), precision or source.precision)
     notes = (*made.notes, *source.left_out)
     return Written(target, len(source.matched.names), notes)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.networks.file import save
+from engine.networks.lycoris_kinds import KINDS
 from engine.tools.convert import Written
 from engine.tools.source import Source, ToolProblem, check_target, metadata_with, tensors_of
 
@@ -17,7 +18,7 @@ def ranks_of_unit(source: Source, unit: int) -> list[int]:
     Raises:
         ToolProblem: the unit is not smaller than the file's rank.
     """
-    whole = max(one.rank for one in source.matched.factors.values())
+    whole = _whole_rank(source)
     ranks = list(range(unit, whole, unit))
     if not ranks:
         raise ToolProblem(f"The file has rank {whole}: choose a unit below it.")
@@ -38,9 +39,12 @@ def extract(
         FileProblem: it cannot be written.
     """
     check_target(target, overwrite)
-    whole = max(one.rank for one in source.matched.factors.values())
+    whole = _whole_rank(source)
     if not 1 <= rank < whole:
         raise ToolProblem(f"The file has rank {whole}: choose a rank from 1 to {whole - 1}.")
+    other = next((n for n, kinds in source.file.further.items() if KINDS & {*kinds}), None)
+    if other is not None:
+        raise ToolProblem(f"{other} is no plain LoRA: its first directions mean nothing alone.")
     made = {}
     for name, one in source.matched.factors.items():
         if one.mid is not None or one.magnitude is not None:
@@ -55,8 +59,20 @@ def extract(
     alphas = {one.alpha for one in made.values()}
     changes["ss_network_alpha"] = f"{alphas.pop():g}" if len(alphas) == 1 else "Dynamic"
     metadata = metadata_with(source, **changes)
-    save(target, tensors_of(made, source.matched.norms), metadata, source.precision)
+    save(
+        target,
+        tensors_of(made, source.matched.norms, source.matched.biases),
+        metadata,
+        source.precision,
+    )
     return Written(target, len(made), source.left_out)
+
+
+def _whole_rank(source: Source) -> int:
+    ranks = [one.rank for one in source.matched.factors.values()]
+    if not ranks:
+        raise ToolProblem(f"{source.file.path.name} holds no layers of a rank to cut.")
+    return max(ranks)
 
 
 def name_of_rank(target: Path, rank: int) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.networks.adapter import Adapter
+from engine.networks.adapter import Adapter, host_segments
 from engine.networks.factors import Factors, load_into, load_norm
 from engine.networks.file import Precision, save
+from engine.networks.fusing import is_apart
 from engine.networks.problem import AdapterProblem
 from engine.networks.variants.norm import NormDelta
 from engine.networks.variants.tucker import collapse
@@ -22,7 +23,14 @@ from engine.plan.model_names import LABELS
 from engine.plan.site import Placement, Segment, Site
 from engine.tools.base_files import BaseFiles, Place, Progress, TensorFile, tensor_name
 from engine.tools.convert import Written
-from engine.tools.source import Source, ToolProblem, check_target, common_rank, tensors_of
+from engine.tools.source import (
+    Source,
+    ToolProblem,
+    check_target,
+    common_rank,
+    metadata_with,
+    tensors_of,
+)
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,7 @@ def join(
         raise ToolProblem(f"These files are for different models: {', '.join(sorted(kinds))}.")
     joined: dict[str, list[Factors]] = {}
     norms: dict[str, dict[str, Tensor]] = {}
+    biases: dict[str, Tensor] = {}
     for item in adapters:
         for name, factors in item.source.matched.factors.items():
             joined.setdefault(name, []).append(_weighted(item, name, factors))
@@ -117,19 +126,19 @@ def join(
             sums = norms.setdefault(name, {})
             for ending, tensor in parts.items():
                 sums[ending] = sums.get(ending, 0) + item.weight * tensor.float()
+        for name, bias in item.source.matched.biases.items():
+            biases[name] = biases.get(name, torch.zeros(())) + item.weight * bias.float()
     made = {name: _beside(parts) for name, parts in joined.items()}
     dim, alpha = common_rank(made)
     first = adapters[0].source
     words = ", ".join(f"{item.source.file.path.name} at {item.weight:g}" for item in adapters)
-    metadata = first.file.metadata | {
-        "ss_network_dim": dim,
-        "ss_network_alpha": alpha,
+    metadata = metadata_with(first, ss_network_dim=dim, ss_network_alpha=alpha) | {
         "modelspec.merged_from": ", ".join(item.source.file.path.stem for item in adapters),
         "ss_training_comment": f"merged from {words}",
     }
-    save(target, tensors_of(made, norms), metadata, precision or first.precision)
+    save(target, tensors_of(made, norms, biases), metadata, precision or first.precision)
     notes = tuple(note for item in adapters for note in item.source.left_out)
-    return Written(target, len(made) + len(norms), notes)
+    return Written(target, len({*made, *norms, *biases}), notes)
 
 
 def _weighted(item: Weighted, name: str, factors: Factors) -> Factors:
@@ -160,7 +169,15 @@ def _require_same_model(base: Path, adapters: Sequence[Weighted]) -> None:
             )
 
 
-Member = Adapter | NormDelta
+@dataclass(frozen=True)
+class AddedBias:
+    """What is added to a layer's bias, in the order of the rows at its place."""
+
+    site: Site
+    values: Tensor
+
+
+Member = Adapter | NormDelta | AddedBias
 
 
 def _work(
@@ -170,40 +187,57 @@ def _work(
     work: dict[Place, list[Member]] = {}
     left = []
     for item in adapters:
+        matched = item.source.matched
         sites = {site.name: site for site in item.source.sites}
-        for name in item.source.matched.names:
-            places = files.places(sites[name])
+        for name in matched.names:
+            own = matched.parts.get(name)
+            places = (
+                files.places(sites[name]) if own is None else files.part_places(own.whole, own.part)
+            )
             if not places:
                 left.append(name)
             for place in places:
-                work.setdefault(place, []).append(_member(item, sites[name], place))
+                work.setdefault(place, []).extend(_members(item, sites[name], place))
     return work, left
 
 
-def _member(item: Weighted, site: Site, place: Place) -> Member:
-    """The adapter of a place; for the original's own layer its parts are one."""
+def _members(item: Weighted, site: Site, place: Place) -> Iterator[Member]:
+    """What a file does at a place; for the original's own layer its parts are one."""
     if place.part is None:
         whole = (0, site.rows)
         site = replace(site, segments=(Segment(place.key, whole, whole),))
-    if site.kind == "norm":
+    matched = item.source.matched
+    if site.name in matched.norms:
         norm = NormDelta(Placement(site, 1, 1.0))
-        load_norm(norm, item.source.matched.norms[site.name])
+        load_norm(norm, matched.norms[site.name])
         norm.weight = item.weight
-        return norm
-    factors = item.source.matched.factors[site.name]
-    adapter = Adapter(Placement(site, factors.rank, factors.alpha), kinds=factors.kinds)
-    load_into(adapter, factors)
-    adapter.weight = item.weight
-    if adapter.dora_scale is not None:
-        # What W was is asked for in training alone; here the whole weight is at hand.
-        adapter.square = torch.zeros(adapter.dora_scale.numel())
-    return adapter
+        yield norm
+    if site.name in matched.factors:
+        factors = matched.factors[site.name]
+        if is_apart(site, factors):
+            raise ToolProblem(
+                f"{item.source.file.path.name}: {site.name} has DoRA magnitudes by input, and the "
+                "base model keeps that layer in parts. Merge into a model in the original layout."
+            )
+        adapter = Adapter(Placement(site, factors.rank, factors.alpha), kinds=factors.kinds)
+        load_into(adapter, factors)
+        adapter.weight = item.weight
+        if adapter.dora_scale is not None:
+            # What W was is asked for in training alone; here the whole weight is at hand.
+            adapter.square = torch.zeros(adapter.dora_scale.numel())
+        yield adapter
+    if site.name in matched.biases:
+        bias = matched.biases[site.name]
+        rows = [bias[slice(*s.source)] for s in host_segments(site)[place.part or 0]]
+        yield AddedBias(site, item.weight * torch.cat(rows))
 
 
 def _merge_layer(tensors: TensorFile, place: Place, members: Sequence[Member]) -> None:
     for member in members:
         if isinstance(member, NormDelta):
             _merge_norm(tensors, place, member)
+        elif isinstance(member, AddedBias):
+            _merge_bias(tensors, place, member)
     adapters = [m for m in members if isinstance(m, Adapter)]
     name = tensor_name(tensors.header, place.key, place.weight)
     if not adapters or name is None:
@@ -219,6 +253,24 @@ def _merge_layer(tensors: TensorFile, place: Place, members: Sequence[Member]) -
     else:
         weight[slice(*place.rows)] = changed
     tensors.write(name, weight)
+
+
+def _merge_bias(tensors: TensorFile, place: Place, member: AddedBias) -> None:
+    """Add to a layer's bias.
+
+    Raises:
+        AdapterProblem: the layer has none, and a copy of the model has no room for one.
+    """
+    name = tensor_name(tensors.header, place.key, "bias")
+    if name is None and member.values.any():
+        raise AdapterProblem(
+            f"{place.key} has no bias in the base model, and the file adds to it. Put the file on "
+            "the model with a program that loads both."
+        )
+    if name is not None:
+        bias = tensors.read(name)
+        bias[slice(*(place.rows or (0, None)))] += member.values
+        tensors.write(name, bias)
 
 
 def _shape(adapter: Adapter, place: Place, weight: Tensor) -> tuple[int, ...]:

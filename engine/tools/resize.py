@@ -71,7 +71,12 @@ def resize(
             progress(done + 1, len(source.matched.factors))
     dim, alpha = common_rank(made)
     metadata = metadata_with(source, ss_network_dim=dim, ss_network_alpha=alpha)
-    save(target, tensors_of(made, source.matched.norms), metadata, source.precision)
+    save(
+        target,
+        tensors_of(made, source.matched.norms, source.matched.biases),
+        metadata,
+        source.precision,
+    )
     ranks = {name: one.rank for name, one in made.items()}
     mean = sum(shares) / len(shares) if shares else 1.0
     written = Written(target, len(made), source.left_out)

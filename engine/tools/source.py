@@ -11,10 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.networks.attach import Matched, match, refuse_variants, require_fit
+from engine.networks.attach import refuse_variants, require_fit
 from engine.networks.factors import ALPHA, DOWN, MAGNITUDE, MID, UP, Factors
 from engine.networks.file import AdapterFile, Precision, read
 from engine.networks.inspection import guess_architecture
+from engine.networks.lycoris_kinds import BIAS
+from engine.networks.matching import Matched, Unused, match
+from engine.networks.peft_settings import IN_HEADER
 from engine.networks.problem import AdapterProblem
 from engine.plan.detect import look_at
 from engine.plan.model_names import LABELS
@@ -65,13 +68,17 @@ class Source:
         return "fp32"
 
 
-def open_source(path: Path, architecture: str | None = None, model: Path | None = None) -> Source:
+def open_source(
+    path: Path, architecture: str | None = None, model: Path | None = None, *, whole: bool = True
+) -> Source:
     """Read a file and find out for which model it is.
 
     Args:
         path: the adapter file.
         architecture: its id, where the names do not tell it.
         model: the base model, where it is not of a published size.
+        whole: the tool needs the model's layers; else a file in our own layout, of a model whose
+            size nothing tells, is worked on by its names alone.
 
     Raises:
         FileProblem: the file cannot be read.
@@ -97,7 +104,10 @@ def open_source(path: Path, architecture: str | None = None, model: Path | None 
         except AdapterProblem as problem:
             refused = refused or str(problem)
             continue
-        return Source(file, chosen, sites, matched)
+        return Source(file, chosen, matched.sites(sites), matched)
+    if not whole and model is None and file.layout == "kohya" and file.factors:
+        unused = tuple(Unused(key, "it is no part of an adapter") for key in file.unknown)
+        return Source(file, chosen, (), Matched(file.factors, unused, file.norms, file.biases))
     hint = "" if model else " If its model is of another size, name it with --model."
     raise ToolProblem(refused + hint)
 
@@ -134,10 +144,12 @@ def _configs(folder: Path) -> dict[str, dict[str, Any]]:
     return configs
 
 
-def tensors_of(factors: Mapping[str, Factors], norms: Mapping[str, Mapping[str, Tensor]]) -> dict[
-    str, Tensor
-]:  # fmt: skip
-    """The file's tensors of adapters and norms under our own names."""
+def tensors_of(
+    factors: Mapping[str, Factors],
+    norms: Mapping[str, Mapping[str, Tensor]],
+    biases: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """The file's tensors of adapters, norms and biases under our own names."""
     tensors: dict[str, Tensor] = {}
     for name, one in factors.items():
         tensors[f"{name}.{ALPHA}"] = torch.tensor(float(one.alpha))
@@ -148,12 +160,16 @@ def tensors_of(factors: Mapping[str, Factors], norms: Mapping[str, Mapping[str, 
                 tensors[f"{name}.{ending}"] = further.float().contiguous()
     for name, parts in norms.items():
         tensors |= {f"{name}.{ending}": tensor.float() for ending, tensor in parts.items()}
-    return tensors
+    return tensors | {f"{name}.{BIAS}": bias.float() for name, bias in biases.items()}
 
 
 def metadata_with(source: Source, **changes: str) -> dict[str, str]:
-    """The file's metadata with some keys changed; its hashes are made anew when it is written."""
-    return source.file.metadata | changes
+    """The file's metadata with some keys changed; its hashes are made anew when it is written.
+
+    PEFT's settings are left out: the tools write every alpha with, or into, its tensors.
+    """
+    kept = {key: text for key, text in source.file.metadata.items() if key != IN_HEADER}
+    return kept | changes
 
 
 def check_target(path: Path, overwrite: bool, *, is_folder: bool = False) -> None:

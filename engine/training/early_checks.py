@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from engine.architectures.running.four_bits import check_four_bits
-from engine.networks.attach import match, refuse_variants, require_fit
+from engine.networks.attach import refuse_variants, require_fit
 from engine.networks.file import read
+from engine.networks.matching import match
 from engine.networks.problem import AdapterProblem
 from engine.plan.adapter_names import is_text
 from engine.plan.before_loading import place_problems, problems_before_loading, sites_at_hand
@@ -75,7 +76,7 @@ def _check_adapter(
         file = read(Path(path).expanduser())
         refuse_variants(file)
         matched = match(file, sites, present)
-        if len(roles) > 1 or not all(map(is_text, (*file.factors, *file.norms))):
+        if len(roles) > 1 or not all(map(is_text, file.names)):
             require_fit(file, matched, job.model.architecture, sites, present)
     except (FileProblem, AdapterProblem) as problem:
         raise RunError(Failure(kind="file", message=str(problem), field=field)) from problem

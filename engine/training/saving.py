@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from engine.networks import file as adapter_file
-from engine.networks.layouts import in_comfyui_names
 from engine.networks.network import Network
+from engine.networks.spellings import in_comfyui_names
 from engine.protocol import Checkpoint, Failure
 from engine.schema.job import Job
 from engine.training.checkpoints import Due, plain_name, remove_old

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from engine.networks import Network, attach_file
 from engine.networks.file import save
-from engine.networks.layouts import spellings
 from engine.networks.shape import shape_of
+from engine.networks.spellings import spellings
 from engine.plan.ranks import place
 from engine.plan.sites import sites_of
 from engine.schema.network import Network as NetworkOptions

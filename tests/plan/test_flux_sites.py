@@ -24,7 +24,7 @@ from engine.plan.sites.flux import (
 from engine.plan.sites.text_encoders import ClipSize, T5Size
 
 GOLDEN: list[list[Any]] = json.loads((Path(__file__).parent / "flux.json").read_text("utf-8"))
-DEV = [s for s in sites_of("flux") if s.component == "denoiser" and s.kind != "norm"]
+DEV = [s for s in sites_of("flux") if s.component == "denoiser" and s.ranked]
 DEFAULT = [s for s in DEV if s.default]
 
 
@@ -93,7 +93,7 @@ def test_embedders_come_in_the_order_of_the_option() -> None:
     assert parameters(DEFAULT) + parameters(embedders) == 19_301_632
     assert len(DEFAULT) + sum(n in ("img_in", "txt_in") for n in names) == 306
     schnell = [s for s in flux_sites(FLUX_SCHNELL) if s.component == "denoiser"]
-    assert sum(s.kind != "norm" for s in schnell) == 310
+    assert sum(s.ranked for s in schnell) == 310
 
 
 def test_chroma_is_the_table_without_modulation_and_clip() -> None:

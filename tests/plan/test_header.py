@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,12 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         read_header(tmp_path / "absent.safetensors")
     with pytest.raises(FileProblem, match="folder"):
         read_header(tmp_path)
+
+
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x10280])
+def test_a_header_whose_length_begins_as_a_pickle_is_read(length: int, tmp_path: Path) -> None:
+    content = json.dumps({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", length) + content.ljust(length) + bytes(4))
+    assert path.read_bytes().startswith(b"\x80")
+    assert read_header(path).entries["x"].shape == (1,)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.networks.layouts import comfyui_name
+from engine.networks.spellings import comfyui_name
 from engine.plan.ranks import place
 from engine.plan.site import Site
 from engine.plan.sites import sites_of
@@ -49,7 +49,7 @@ def as_entry(site: Site) -> dict[str, Any]:
 
 
 def layers() -> list[Site]:
-    return [s for s in sites_of("hunyuan_image") if s.kind != "norm"]
+    return [s for s in sites_of("hunyuan_image") if s.ranked]
 
 
 def test_sites_equal_the_name_map() -> None:

@@ -22,7 +22,7 @@ MAP: list[list[Any]] = json.loads((Path(__file__).parent / "sdxl.json").read_tex
 
 
 def of_unet() -> list[Site]:
-    return [s for s in sites_of("sdxl") if s.component == "denoiser" and s.kind != "norm"]
+    return [s for s in sites_of("sdxl") if s.component == "denoiser" and s.ranked]
 
 
 def as_map(site: Site) -> list[Any]:
@@ -143,4 +143,4 @@ def test_a_unet_of_another_structure_is_refused(wrong: dict[str, object]) -> Non
     with pytest.raises(ValueError, match="23 blocks"):
         sdxl_shape({"denoiser": wrong})
     with pytest.raises(ValueError, match="no block of SDXL"):
-        original_name("time_embedding.linear_1")
+        original_name("encoder_hid_proj")

@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.plan.site import Segment, Site
 from engine.plan.sites.norms import norm_site
+from engine.plan.sites.outer import final_layer_sites
 from engine.plan.sites.site_rules import SiteRules
 from engine.plan.sites.text_encoders import (
     CLIP_L,
@@ -154,7 +155,7 @@ def variant_of(shape: FluxShape) -> str:
 
 
 def flux_sites(shape: FluxShape) -> tuple[Site, ...]:
-    """All sites: text encoders, double blocks, single blocks, the embedders, then the norms."""
+    """All sites: text encoders, double blocks, single blocks, the embedders, norms, the end."""
     sites: list[Site] = []
     if shape.clip is not None:
         sites += clip_sites(shape.clip, "lora_te1", "text_encoder", projected=False)
@@ -163,7 +164,10 @@ def flux_sites(shape: FluxShape) -> tuple[Site, ...]:
         sites += _double(shape, block)
     for block in range(shape.single):
         sites += _single(shape, block)
-    return (*sites, *_embedders(shape), *_norms(shape))
+    last = final_layer_sites(
+        shape.width, shape.in_channels, _tokens(shape), modulated=shape.modulated
+    )
+    return (*sites, *_embedders(shape), *_norms(shape), *last)
 
 
 def _double(shape: FluxShape, block: int) -> Iterator[Site]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.plan.site import Segment, Site
 from engine.plan.sites.norms import norm_site
+from engine.plan.sites.outer import final_layer_sites
 from engine.plan.sites.site_rules import SiteRules
 
 HEAD_WIDTH = 128  # of an attention head, where no norm tells it
@@ -126,13 +127,16 @@ def _count(names: Iterable[str], start: str) -> int:
 
 
 def hunyuan_image_sites(shape: HunyuanImageShape) -> tuple[Site, ...]:
-    """All sites: the layers in the order of the blocks, trained by default, then the norms."""
+    """All sites: the blocks' layers in order, trained by default, then norms and the last layer."""
     sites: list[Site] = []
     for block in range(shape.double):
         sites += _double(shape, block)
     for block in range(shape.single):
         sites += _single(shape, block)
-    return (*sites, *_norms(shape))
+    last = final_layer_sites(
+        shape.width, shape.latent_channels, shape.latent_side**2, modulated=True
+    )
+    return (*sites, *_norms(shape), *last)
 
 
 def _double(shape: HunyuanImageShape, block: int) -> Iterator[Site]:

@@ -1,4 +1,4 @@
-"""Norm layers with weights of their own, and layers that only other trainers adapt.
+"""Norm layers with weights of their own.
 
 A U-Net's norm stands before the layers that read it, so its place and its name follow from theirs,
 in the library's spelling and in the original checkpoint's alike (spec: networks 3.3, 5.2). The
@@ -9,14 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from engine.plan.site import OUTER, Component, Segment, Site
-
-if TYPE_CHECKING:
-    from engine.plan.sites.sd import SdShape
-
-LATENT_CHANNELS = 4
+from engine.plan.site import Component, Segment, Site
 
 _BEFORE = (
     ("proj_in", "norm", "norm"),
@@ -101,34 +95,3 @@ def norm_site(
         default=False,
         norm_bias=False,
     )
-
-
-def sd_outer_sites(shape: SdShape) -> tuple[Site, ...]:
-    """Return the first and last layers of SD's U-Net, which LyCORIS adapts and no option here does.
-
-    Files that have them act whole (spec: networks 5).
-    """
-    width = shape.block_out_channels[0]
-    time = 4 * width
-    conv = {"kernel": (3, 3), "padding": (1, 1), "tokens": shape.latent_side**2}
-    return (
-        _outer("conv_in", "conv", width, LATENT_CHANNELS, **conv),
-        _outer("time_embedding.linear_1", "linear", time, width, tokens=1),
-        _outer("time_embedding.linear_2", "linear", time, time, tokens=1),
-        _outer("conv_out", "conv", LATENT_CHANNELS, width, **conv),
-    )
-
-
-def _outer(module: str, kind: str, rows: int, columns: int, **more: object) -> Site:
-    site = Site(
-        name=f"lora_unet_{module.replace('.', '_')}",
-        component="denoiser",
-        kind="conv" if kind == "conv" else "linear",
-        rows=rows,
-        columns=columns,
-        segments=(Segment(module, (0, rows), (0, rows)),),
-        family=OUTER,
-        original=module,
-        default=False,
-    )
-    return replace(site, **more)  # pyright: ignore[reportArgumentType]

@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any
 
 from engine.plan.site import Site
-from engine.plan.sites.norms import sd_outer_sites, unet_norms
+from engine.plan.sites.norms import unet_norms
+from engine.plan.sites.outer import unet_outer_sites
 from engine.plan.sites.site_rules import Configs, Names, SiteRules
 from engine.plan.sites.text_encoders import ClipSize, clip_sites
 from engine.plan.sites.unet import UNet, unet_sites
@@ -139,7 +140,8 @@ def sd_sites(shape: SdShape) -> tuple[Site, ...]:
 
 def _with_norms(shape: SdShape) -> tuple[Site, ...]:
     sites = sd_sites(shape)
-    return (*sites, *unet_norms(sites), *sd_outer_sites(shape))
+    outer = unet_outer_sites(shape.block_out_channels[0], shape.latent_side)
+    return (*sites, *unet_norms(sites), *outer)
 
 
 def _rules(published: SdShape) -> SiteRules:

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.plan.site import Site
 from engine.plan.sites.norms import unet_norms
+from engine.plan.sites.outer import unet_outer_sites
 from engine.plan.sites.site_rules import SiteRules
 from engine.plan.sites.text_encoders import CLIP_G, CLIP_L, ClipSize, clip_sites, clip_size
 from engine.plan.sites.unet import UNet, unet_sites
@@ -30,13 +31,24 @@ RESNET_NAMES = {
 }
 """A resnet's layers: diffusers' name → the original one."""
 
+AROUND = {
+    "conv_in": "input_blocks.0.0",
+    "conv_out": "out.2",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+}
+"""Layers around the blocks."""
+
 
 @dataclass(frozen=True)
 class SdxlShape:
     """What decides the sites of an SDXL model; the defaults are the published sizes.
 
     `transformer_depths` says how many transformer blocks an attention of each level has;
-    `latent_side` is the latent's at 1024 pixels and only counts tokens for estimates.
+    `added_width` is that of the vector of pooled text and sizes; `latent_side` is the latent's at
+    1024 pixels and only counts tokens for estimates.
     """
 
     block_out_channels: tuple[int, ...] = (320, 640, 1280)
@@ -45,6 +57,7 @@ class SdxlShape:
     cross_attention_dim: int = 2048
     clip_l: ClipSize = CLIP_L
     clip_g: ClipSize = CLIP_G
+    added_width: int = 2816
     latent_side: int = 128
 
 
@@ -83,6 +96,7 @@ def _unet_shape(unet: Mapping[str, Any]) -> SdxlShape:
         transformer_depths=(0, *depths[1:]),
         layers_per_block=int(unet.get("layers_per_block", 2)),
         cross_attention_dim=int(unet.get("cross_attention_dim", 2048)),
+        added_width=int(unet.get("projection_class_embeddings_input_dim") or SDXL.added_width),
     )
 
 
@@ -108,6 +122,7 @@ def sdxl_shape_of_names(shapes: Mapping[str, tuple[int, ...]]) -> SdxlShape | No
         cross_attention_dim=text,
         clip_l=clip_l,
         clip_g=clip_g,
+        added_width=shapes.get("label_emb.0.0.weight", (0, SDXL.added_width))[1],
     )
 
 
@@ -153,11 +168,13 @@ def sdxl_sites(shape: SdxlShape) -> tuple[Site, ...]:
 
 
 def original_name(module: str) -> str:
-    """The original path of a diffusers U-Net layer inside of SDXL's blocks (spec: networks 3.3).
+    """The original path of a diffusers U-Net layer (spec: networks 3.3).
 
     Raises:
-        ValueError: for a layer outside of the blocks.
+        ValueError: for a layer that SDXL has not.
     """
+    if module in AROUND:
+        return AROUND[module]
     match = re.fullmatch(r"(down_blocks|up_blocks)\.(\d)\.(\w+)\.(\d)\.(.+)", module)
     if match:
         side, level, part, layer, rest = match.groups()
@@ -181,7 +198,10 @@ def original_name(module: str) -> str:
 
 def _with_norms(shape: SdxlShape) -> tuple[Site, ...]:
     sites = sdxl_sites(shape)
-    return (*sites, *unet_norms(sites))
+    outer = unet_outer_sites(
+        shape.block_out_channels[0], shape.latent_side, shape.added_width, original_name
+    )
+    return (*sites, *unet_norms(sites), *outer)
 
 
 RULES = SiteRules((SDXL,), _with_norms, sdxl_shape, sdxl_shape_of_names)
