@@ -20,7 +20,7 @@ from torch import Tensor
 from engine.networks import file as adapter_file
 from engine.networks.network import Network
 from engine.networks.spellings import in_comfyui_names
-from engine.protocol import Checkpoint, Failure
+from engine.protocol import Checkpoint, Failure, Warn
 from engine.schema.job import Job
 from engine.training.checkpoints import Due, plain_name, remove_old
 from engine.training.control import Control
@@ -148,8 +148,9 @@ class Saver:
                 failure = self._disk_full(needed)
                 if self.control.ending:
                     raise RunError(failure) from error
-                if not told:
-                    self.events.emit(failure)
+                if not told:  # the run lives: only a run that ends has failed
+                    words = f"{failure.message} {failure.mend}"
+                    self.events.emit(Warn(message=words, path=failure.field))
                     told = True
                 self._wait_for_room(needed)
             else:
@@ -157,7 +158,8 @@ class Saver:
 
     def _wait_for_room(self, needed: int) -> None:
         """Return when a command came, or when there is more room than needed."""
-        self.events.phase("paused", "Waiting for room on the disk")
+        words = f"Waiting for room on the disk: {needed / 1e6:.1f} MB are needed"
+        self.events.phase("paused", words)
         self.control.paused, self.control.save = True, False
         while self.control.paused and not self.control.ending and not self.control.save:
             self.control.wait(DISK_POLL_SECONDS)
