@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import math
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -288,8 +289,12 @@ class Voice:
 
 def _run(work: Callable[[Voice], None], options: Any) -> int:
     voice = Voice(options.json)
+    before = signal.getsignal(signal.SIGINT)
     try:
         if options.json and sys.stdin is not None and not sys.stdin.isatty():
+            # Whoever is started in the background of a shell ignores interrupts, and so would a
+            # cancel be.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             threading.Thread(target=_listen, args=(sys.stdin,), daemon=True).start()
         work(voice)
     except (FileProblem, AdapterProblem, ToolProblem) as problem:
@@ -301,6 +306,8 @@ def _run(work: Callable[[Voice], None], options: Any) -> int:
     except KeyboardInterrupt:  # what was begun has been cleared away on its way here
         voice.cancelled()
         return 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     return 0
 
 

@@ -66,10 +66,11 @@ def check_optimizer(options: Options, device: str) -> None:
 def make_optimizer(
     options: Options, groups: Sequence[GroupSpec], total: int, device: str
 ) -> torch.optim.Optimizer:
-    """Make the optimizer for a run of `total` steps; groups keep their order."""
+    """Make the optimizer for a run of `total` steps; groups keep their order and their names."""
     kind = _kind(options)
     arguments = _arguments(options, kind, total, device)
-    return _factory(kind)([{"params": list(g.params), "lr": g.lr} for g in groups], **arguments)
+    given = [{"params": list(g.params), "lr": g.lr, "name": g.name} for g in groups]
+    return _factory(kind)(given, **arguments)
 
 
 def set_rates(

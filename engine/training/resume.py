@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.protocol import Failure
 from engine.schema.problem import JobError, Problem
@@ -57,7 +57,7 @@ def restore(session: Session, state: State) -> None:
         )
         raise JobError([Problem("network", words)]) from error
     if state.optimizer == optimizer_identity(job):
-        session.optimizer.load_state_dict(tensors["optimizer"])
+        _load_optimizer(session, tensors["optimizer"])
         _keep_arguments(session)
     else:
         events.warn("Another optimizer than before: it starts without memory.", "optimizer.name")
@@ -77,6 +77,41 @@ def restore(session: Session, state: State) -> None:
                 field="training.epochs" if job.training.epochs else "training.steps",
             )
         )
+
+
+def _load_optimizer(session: Session, saved: dict[str, Any]) -> None:
+    """Give each group what the group of its name has kept; others begin without memory."""
+    groups = session.optimizer.param_groups
+    now, before = _sizes(groups), _sizes(saved["param_groups"])
+    if now != before:
+        changed = ", ".join(sorted({name for name, _ in set(now) ^ set(before)}))
+        session.events.warn(
+            f"Other parts are trained than before ({changed}): what is new starts without memory.",
+            "network.train",
+        )
+        saved = _of_groups(saved, groups)
+    session.optimizer.load_state_dict(saved)
+
+
+def _sizes(groups: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    return [(group.get("name", ""), len(group["params"])) for group in groups]
+
+
+def _of_groups(saved: dict[str, Any], groups: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sort a saved state into these groups; parameters are numbered through, as torch does."""
+    kept = dict(zip(_sizes(saved["param_groups"]), saved["param_groups"], strict=True))
+    sorted_groups: list[dict[str, Any]] = []
+    state: dict[int, Any] = {}
+    number = 0
+    for group, size in zip(groups, _sizes(groups), strict=True):
+        numbers = list(range(number, number + size[1]))
+        number += size[1]
+        before = kept.get(size, group)
+        sorted_groups.append({**before, "params": numbers})
+        if before is not group:
+            of_old = zip(numbers, before["params"], strict=True)
+            state |= {new: saved["state"][old] for new, old in of_old if old in saved["state"]}
+    return {"state": state, "param_groups": sorted_groups}
 
 
 def _keep_arguments(session: Session) -> None:

@@ -200,6 +200,28 @@ def test_other_optimizer_arguments_count_from_the_resume_on(
     assert not [w for w in third.of(Warn) if "arguments" in w.message]
 
 
+def test_a_text_encoder_may_rest_from_the_resume_on_and_learn_again(
+    job_data: dict[str, Any], train_here: Train
+) -> None:
+    """What goes on being trained keeps the optimizer's memory."""
+    job_data["output"]["state_at_end"] = True
+    job_data["network"]["train"] = "both"
+    first = train_here(job_data, {"training.epochs": 1})
+    resting = {"training.epochs": 2, "optimizer.text_encoder_lr": [0.0]}
+    second = train_here(job_data, resting, resume=first.run.path)
+    told = [w.message for w in second.of(Warn) if w.path == "network.train"]
+    assert told == [
+        "Other parts are trained than before (textencoder): what is new starts without memory."
+    ]
+    assert second.of(Finished)[0].reason == "done"
+    kept = newest_state(second.run.states)
+    assert kept is not None
+    steps = {float(s["step"]) for s in kept.tensors["optimizer"]["state"].values()}
+    assert steps == {float(second.of(Finished)[0].step)}  # from the first step on
+    third = train_here(job_data, {"training.epochs": 3}, resume=first.run.path)
+    assert third.of(Finished)[0].reason == "done"
+
+
 def test_a_tracker_without_its_package_is_named(
     job_data: dict[str, Any], train_here: Train
 ) -> None:
