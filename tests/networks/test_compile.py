@@ -68,13 +68,16 @@ def test_a_block_is_one_graph(
         assert counter.frame_count == 1
 
 
-@pytest.mark.parametrize("variant", ["lora", "norm_tucker_scalar_dora"])
+@pytest.mark.parametrize(
+    ("architecture", "variant", "count"),
+    [("sd1", "lora", 16), ("sd1", "norm_tucker_scalar_dora", 16), ("sdxl", "lora", 70)],
+)
 def test_blocks_of_a_kind_share_a_graph(
-    variant: str, base: Callable[[str], Base], request: Any
+    architecture: str, variant: str, count: int, base: Callable[[str], Base], request: Any
 ) -> None:
-    """The 16 blocks of SD 1.x have three sizes of picture, and everything else in common."""
-    here = base("sd1")
-    run = training(here, options_of("sd1", variant))
+    """The blocks have up to three sizes of picture, and everything else in common."""
+    here = base(architecture)
+    run = training(here, options_of(architecture, variant))
     request.addfinalizer(run.network.detach)
     blocks = repeated_blocks(here)
     counter = CompileCounterWithBackend("eager")
@@ -82,5 +85,5 @@ def test_blocks_of_a_kind_share_a_graph(
         block.compile(fullgraph=True, backend=counter)
         request.addfinalizer(lambda block=block: setattr(block, "_compiled_call_impl", None))
     run.step(0)
-    assert len(blocks) == 16
-    assert counter.frame_count <= 4
+    assert len(blocks) == count
+    assert counter.frame_count == 3
