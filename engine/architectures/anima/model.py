@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from engine.architectures.architecture import OnStep, Part, Prediction, PreviewRequest, Text
 from engine.architectures.fingerprint import fingerprint
-from engine.architectures.running.denoiser import attention_context, preview_precision
+from engine.architectures.running.flow_model import FlowModel
 from engine.architectures.running.flow_preview import (
     denoise,
     even_levels,
@@ -25,13 +24,9 @@ from engine.architectures.running.flow_preview import (
     noise_levels,
     start_noise,
 )
-from engine.architectures.running.frozen import blocks_of
-from engine.architectures.vae.picture_coder import picture_of
 from engine.architectures.vae.qwen_picture_coder import QwenPictureCoder
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from engine.plan.detect import ModelFacts
     from engine.plan.site import Site
 
@@ -59,7 +54,7 @@ class AnimaOptions:
     attention: str = "auto"
 
 
-class AnimaModel:
+class AnimaModel(FlowModel):
     """A loaded Anima; a `TrainableModel`.
 
     Text is {"source": (b, L, width), "source_mask": (b, L) bool, "ids": (b, T) int64, "ids_mask":
@@ -92,7 +87,7 @@ class AnimaModel:
             "text_encoder": encoders.text_encoder,
             "text_conditioner": conditioner,
         }
-        self.options = options
+        self.options, self.attention = options, options.attention
         self._text_identity: dict[str, Any] | None = None
         self._told_cut: set[str] = set()
         for module in self.components.values():
@@ -200,16 +195,7 @@ class AnimaModel:
         )[0]
         return answer[:, :, 0]
 
-    @torch.no_grad()
-    def preview(
-        self, request: PreviewRequest, text: Text, negative: Text, on_step: OnStep | None = None
-    ) -> Image:
-        """Draw one picture; `on_step` may raise to stop."""
-        with preview_precision(self.denoiser), self.attention_context():
-            latents = self.denoise(request, text, negative, on_step)
-        return picture_of(self.pictures.decode(latents))
-
-    def denoise(
+    def draw_latents(
         self, request: PreviewRequest, text: Text, negative: Text, on_step: OnStep | None = None
     ) -> Tensor:
         """From a request's noise to scaled latents (1, 16, h, w), on the denoiser's device."""
@@ -248,12 +234,3 @@ class AnimaModel:
         self.conditioner.enable_gradient_checkpointing()
         self.encoders.text_encoder.activation_checkpointing_enable()
         self.encoders.text_encoder.train()
-
-    def attention_context(self) -> AbstractContextManager[object]:
-        """The kernel choice, by context."""
-        return attention_context(self.options.attention)
-
-    def compile_blocks(self) -> None:
-        """Compile the blocks, one graph for all."""
-        for block in blocks_of(self.denoiser):
-            block.compile()

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from engine.architectures.architecture import OnStep, Part, Prediction, PreviewRequest, Text
+from engine.architectures.architecture import OnStep, Part, PreviewRequest, Text
 from engine.architectures.fingerprint import fingerprint
-from engine.architectures.running.denoiser import attention_context, preview_precision
+from engine.architectures.running.flow_model import FlowModel
 from engine.architectures.running.flow_preview import (
     denoise,
     even_levels,
@@ -32,12 +31,11 @@ from engine.architectures.text_encoders.clip_windows import (
     windows_of,
 )
 from engine.architectures.text_encoders.t5 import encode_t5
-from engine.architectures.vae.picture_coder import PictureCoder, picture_of
+from engine.architectures.vae.picture_coder import PictureCoder
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
-    from PIL.Image import Image
     from transformers import CLIPTextModel, T5EncoderModel
 
     from engine.plan.detect import ModelFacts
@@ -71,15 +69,12 @@ class FluxEncoders:
     t5_tokenizer: Any
 
 
-class FluxModel:
+class FluxModel(FlowModel):
     """A loaded FLUX.1 model; a `TrainableModel`.
 
     Its text is {"pooled": (b, 768), "states": (b, tokens, 4096)}, of CLIP-L and T5. With T5's
     attention mask there is "states_mask" (b, tokens) too, and padding is left out everywhere.
     """
-
-    prediction: Prediction = "flow"
-    zero_terminal_snr = False
 
     def __init__(
         self,
@@ -101,7 +96,7 @@ class FluxModel:
             "text_encoder": encoders.clip,
             "text_encoder_2": encoders.t5,
         }
-        self.options = options
+        self.options, self.attention = options, options.attention
         self._text_identity: dict[str, Any] | None = None
         self._told_of_weights = False
         for module in self.components.values():
@@ -191,16 +186,7 @@ class FluxModel:
         """The guidance is an input of the model (dev), or it knows none (schnell)."""
         return bool(self.transformer.config["guidance_embeds"])
 
-    @torch.no_grad()
-    def preview(
-        self, request: PreviewRequest, text: Text, negative: Text, on_step: OnStep | None = None
-    ) -> Image:
-        """Draw one picture; `on_step` may raise to stop."""
-        with preview_precision(self.transformer), self.attention_context():
-            latents = self.preview_latents(request, text, negative, on_step)
-        return picture_of(self.pictures.decode(latents))
-
-    def preview_latents(
+    def draw_latents(
         self, request: PreviewRequest, text: Text, negative: Text, on_step: OnStep | None = None
     ) -> Tensor:
         """The scaled latents (1, 16, h, w) of a preview, as diffusers' own pipeline draws them.
@@ -243,10 +229,6 @@ class FluxModel:
         for encoder in (self.encoders.clip, self.encoders.t5):
             encoder.activation_checkpointing_enable()
             encoder.train()
-
-    def attention_context(self) -> AbstractContextManager[object]:
-        """The choice of attention kernel, by context as everywhere."""
-        return attention_context(self.options.attention)
 
     def compile_blocks(self) -> None:
         """Compile the double and the single blocks, one graph for all of a kind."""

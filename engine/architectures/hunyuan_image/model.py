@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from engine.architectures.architecture import OnStep, Part, Prediction, PreviewRequest, Text
+from engine.architectures.architecture import OnStep, Part, PreviewRequest, Text
 from engine.architectures.fingerprint import fingerprint
 from engine.architectures.hunyuan_image.guidance import guided_by_projection
 from engine.architectures.hunyuan_image.text import AFTER, BEFORE, MAX_GLYPHS, MAX_TOKENS
-from engine.architectures.running.denoiser import attention_context, preview_precision
+from engine.architectures.running.denoiser import preview_precision
+from engine.architectures.running.flow_model import FlowModel
 from engine.architectures.running.flow_preview import (
     Predict,
     denoise,
@@ -22,11 +22,9 @@ from engine.architectures.running.flow_preview import (
     noise_levels,
     start_noise,
 )
-from engine.architectures.vae.picture_coder import PictureCoder, picture_of
+from engine.architectures.vae.picture_coder import PictureCoder
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from engine.architectures.hunyuan_image.text import HunyuanText
     from engine.plan.detect import ModelFacts
     from engine.plan.site import Site
@@ -37,15 +35,12 @@ CLOCK = 1000.0  # the denoiser is told σ·1000
 PREVIEW_SHIFT = 5.0
 
 
-class HunyuanImageModel:
+class HunyuanImageModel(FlowModel):
     """A loaded HunyuanImage-2.1; a `TrainableModel`.
 
     Text is {"states": (b, L, 3584), "states_mask": (b, L), "glyphs": (b, G, 1472), "glyphs_mask":
     (b, G)}, the masks being bool.
     """
-
-    prediction: Prediction = "flow"
-    zero_terminal_snr = False
 
     def __init__(
         self,
@@ -133,15 +128,6 @@ class HunyuanImageModel:
                 return_dict=False,
             )[0]
 
-    @torch.no_grad()
-    def preview(
-        self, request: PreviewRequest, text: Text, negative: Text, on_step: OnStep | None = None
-    ) -> Image:
-        """Draw one picture; `on_step` may raise to stop."""
-        with preview_precision(self.denoiser), self.attention_context():
-            latents = self.draw_latents(request, text, negative, on_step)
-        return picture_of(self.pictures.decode(latents))
-
     def draw_latents(
         self, request: PreviewRequest, text: Text, negative: Text, on_step: OnStep | None = None
     ) -> Tensor:
@@ -185,10 +171,6 @@ class HunyuanImageModel:
             return checkpoint(block, *args, use_reentrant=False, **kwargs)
 
         self.denoiser.enable_gradient_checkpointing(gradient_checkpointing_func=recompute)
-
-    def attention_context(self) -> AbstractContextManager[object]:
-        """The kernel choice, by context."""
-        return attention_context(self.attention)
 
     def compile_blocks(self) -> None:
         """Compile the two kinds of blocks, one graph for all of a kind."""

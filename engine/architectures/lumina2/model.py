@@ -6,7 +6,6 @@ The model's clock is reversed: it is told 1 − σ, and predicts the picture les
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from engine.architectures.architecture import OnStep, Part, Prediction, PreviewRequest, Text
 from engine.architectures.fingerprint import fingerprint
-from engine.architectures.running.denoiser import attention_context, preview_precision
+from engine.architectures.running.flow_model import FlowModel
 from engine.architectures.running.flow_preview import (
     Predict,
     denoise,
@@ -24,12 +23,9 @@ from engine.architectures.running.flow_preview import (
     noise_levels,
     start_noise,
 )
-from engine.architectures.running.frozen import blocks_of
-from engine.architectures.vae.picture_coder import PictureCoder, picture_of
+from engine.architectures.vae.picture_coder import PictureCoder
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from engine.plan.detect import ModelFacts
     from engine.plan.site import Site
 
@@ -47,7 +43,7 @@ class Lumina2Options:
     attention: str = "auto"
 
 
-class Lumina2Model:
+class Lumina2Model(FlowModel):
     """A loaded Lumina-Image 2; a `TrainableModel`.
 
     Text is {"states": (b, L, width), "states_mask": (b, L) bool}; what the mask leaves out changes
@@ -75,7 +71,7 @@ class Lumina2Model:
         self.pictures = PictureCoder(vae)
         self.components: dict[str, nn.Module] = {"denoiser": denoiser, "text_encoder": text_encoder}
         self.tokenizer = tokenizer
-        self.options = options
+        self.options, self.attention = options, options.attention
         self._text_identity: dict[str, Any] | None = None
         for module in (denoiser, text_encoder):
             module.requires_grad_(False).eval()
@@ -146,16 +142,7 @@ class Lumina2Model:
         )[0]
         return -answer
 
-    @torch.no_grad()
-    def preview(
-        self, request: PreviewRequest, text: Text, negative: Text, on_step: OnStep | None = None
-    ) -> Image:
-        """Draw one picture; `on_step` may raise to stop."""
-        with preview_precision(self.denoiser), self.attention_context():
-            latents = self.denoise(request, text, negative, on_step)
-        return picture_of(self.pictures.decode(latents))
-
-    def denoise(
+    def draw_latents(
         self, request: PreviewRequest, text: Text, negative: Text, on_step: OnStep | None = None
     ) -> Tensor:
         """From a request's noise to scaled latents (1, 16, h, w), on the denoiser's device."""
@@ -209,12 +196,3 @@ class Lumina2Model:
         self.denoiser.enable_gradient_checkpointing()
         self.text_encoder.activation_checkpointing_enable()
         self.text_encoder.train()
-
-    def attention_context(self) -> AbstractContextManager[object]:
-        """The kernel choice, by context: the processors take no back-end of their own."""
-        return attention_context(self.options.attention)
-
-    def compile_blocks(self) -> None:
-        """Compile the layers, one graph for all of a kind."""
-        for block in blocks_of(self.denoiser):
-            block.compile()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +18,11 @@ from engine.architectures.architecture import (
     ModelProblem,
     OnStep,
     Part,
-    Prediction,
     PreviewRequest,
     Text,
 )
 from engine.architectures.fingerprint import fingerprint
-from engine.architectures.running.denoiser import attention_context, preview_precision
+from engine.architectures.running.flow_model import FlowModel
 from engine.architectures.running.flow_preview import denoise, guided, noise_levels, start_noise
 from engine.architectures.text_encoders.clip_windows import (
     ClipTokenizer,
@@ -33,12 +31,11 @@ from engine.architectures.text_encoders.clip_windows import (
     without_weights,
 )
 from engine.architectures.text_encoders.t5 import encode_t5
-from engine.architectures.vae.picture_coder import PictureCoder, picture_of
+from engine.architectures.vae.picture_coder import PictureCoder
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
-    from PIL.Image import Image
     from transformers import CLIPTextModelWithProjection, T5EncoderModel
 
     from engine.plan.detect import ModelFacts
@@ -80,16 +77,13 @@ class Sd3Encoders:
         return found if self.t5 is None else found | {"text_encoder_3": self.t5}
 
 
-class Sd3Model:
+class Sd3Model(FlowModel):
     """A loaded SD3 model; a `TrainableModel`.
 
     Its text is {"clip_l": (b, 77, 768), "clip_g": (b, 77, 1280), "pooled_l": (b, 768),
     "pooled_g": (b, 1280)}, and with T5 "t5": (b, tokens, 4096). The encoders are kept apart so that
     each can be dropped by itself; `context` joins them.
     """
-
-    prediction: Prediction = "flow"
-    zero_terminal_snr = False
 
     def __init__(
         self,
@@ -107,7 +101,7 @@ class Sd3Model:
         self.transformer, self.encoders = transformer, encoders
         self.pictures = PictureCoder(vae)
         self.components: dict[str, nn.Module] = {"denoiser": transformer, **encoders.modules}
-        self.options = options
+        self.options, self.attention = options, options.attention
         self._text_identity: dict[str, Any] | None = None
         self._told_of_weights = False
         for module in self.components.values():
@@ -214,24 +208,15 @@ class Sd3Model:
             return_dict=False,
         )[0]
 
-    @torch.no_grad()
-    def preview(
+    def draw_latents(
         self, request: PreviewRequest, text: Text, negative: Text, on_step: OnStep | None = None
-    ) -> Image:
-        """Draw one picture; `on_step` may raise to stop.
+    ) -> Tensor:
+        """The scaled latents (1, 16, h, w) of a preview, as diffusers' own pipeline draws them.
 
         Raises:
             ModelProblem: if the picture is larger than the model has positions for.
         """
         self._check_size(request)
-        with preview_precision(self.transformer), self.attention_context():
-            latents = self.preview_latents(request, text, negative, on_step)
-        return picture_of(self.pictures.decode(latents))
-
-    def preview_latents(
-        self, request: PreviewRequest, text: Text, negative: Text, on_step: OnStep | None = None
-    ) -> Tensor:
-        """The scaled latents (1, 16, h, w) of a preview, as diffusers' own pipeline draws them."""
         device = next(self.transformer.parameters()).device
         channels = int(self.transformer.config["in_channels"])
         noise = start_noise(request, channels).to(device)
@@ -275,10 +260,6 @@ class Sd3Model:
         for encoder in self.encoders.modules.values():
             encoder.activation_checkpointing_enable()  # pyright: ignore[reportCallIssue]
             encoder.train()
-
-    def attention_context(self) -> AbstractContextManager[object]:
-        """The kernel choice, by context: the joint processors take no back-end of their own."""
-        return attention_context(self.options.attention)
 
     def compile_blocks(self) -> None:
         """Compile the joint blocks, each as one graph."""

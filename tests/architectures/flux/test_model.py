@@ -258,7 +258,7 @@ def test_previews_are_the_pipelines(loaded: Load, variant: str, steps: int, cfg:
     text, negative = model.encode_prompts(["a cat", "blurry"])
     before = torch.get_rng_state()
     with torch.no_grad():
-        ours = model.preview_latents(request, text, negative)
+        ours = model.draw_latents(request, text, negative)
     assert torch.equal(torch.get_rng_state(), before)
     packed = pipeline_of(model)(
         prompt_embeds=text["states"],

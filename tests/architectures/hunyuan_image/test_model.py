@@ -16,13 +16,12 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from engine.architectures.architecture import Loading, PreviewRequest
+from engine.architectures.architecture import Loading, Pictures, PreviewRequest
 from engine.architectures.hunyuan_image.files import load_denoiser, load_vae
 from engine.architectures.hunyuan_image.model import HunyuanImageModel
 from engine.architectures.hunyuan_image.text import HunyuanText
 from engine.architectures.running.denoiser import place_denoiser
 from engine.architectures.vae import picture_coder
-from engine.architectures.vae.picture_coder import PictureCoder
 from engine.plan.detect import ModelFacts
 from engine.schema.model import Model
 from tests import golden_fill
@@ -224,14 +223,14 @@ def test_eight_bits_stay_near(
 
 
 @pytest.fixture
-def coder(files: Path) -> PictureCoder:
+def coder(files: Path) -> Pictures:
     return model_of(
         Knows(torch.zeros(1)),
         load_vae(files / "vae.safetensors", torch.float32, "model.vae"),
     ).pictures
 
 
-def test_the_vae_equals_the_recorded_one(coder: PictureCoder) -> None:
+def test_the_vae_equals_the_recorded_one(coder: Pictures) -> None:
     """training-dit 7, check 11."""
     (shape, j, _), latent = VAE["inputs"]["image"], VAE["inputs"]["latent"]
     picture = golden_fill.numbers(shape, j, std=0.5)
@@ -244,7 +243,7 @@ def test_the_vae_equals_the_recorded_one(coder: PictureCoder) -> None:
 
 
 def test_pictures_are_never_encoded_in_tiles(
-    coder: PictureCoder, monkeypatch: pytest.MonkeyPatch
+    coder: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """training-dit 7, check 11: the library's tiled encoding fails; its decoding works."""
     picture = golden_fill.numbers((1, 3, 128, 128), 7, std=0.5)

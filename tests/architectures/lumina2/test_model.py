@@ -163,7 +163,7 @@ def test_the_preview_equals_the_pipelines_latents(
     request = PreviewRequest(
         width=64, height=96, steps=4, cfg=cfg, seed=5, cfg_until=ratio, cfg_renorm=renorm
     )
-    ours = model.denoise(request, text, negative)
+    ours = model.draw_latents(request, text, negative)
     vae: Any = model.pictures.vae
     pipeline: Any = Lumina2Pipeline(
         transformer=model.denoiser,

@@ -157,7 +157,7 @@ def test_previews_are_the_pipelines_latents(
     height, width = size
     request = PreviewRequest(width=width, height=height, seed=7, steps=4, cfg=cfg, shift=shift)
     text, negative = model.encode_prompts(PROMPTS)
-    ours = model.preview_latents(request, text, negative)
+    ours = model.draw_latents(request, text, negative)
     context, pooled = model.context(text)
     unwanted, pooled_unwanted = model.context(negative)
     pipeline.scheduler = FlowMatchEulerDiscreteScheduler(shift=shift or 3.0)
