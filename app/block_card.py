@@ -287,7 +287,7 @@ class _Legend(QWidget):
             width = self.fontMetrics().horizontalAdvance(text)
             if kind == "hatch":
                 painter.setPen(QPen(QColor(tokens().field), 1))
-                for offset in (0, 5, 10):
+                for offset in (-2, 2, 6):
                     painter.drawLine(int(x + offset - 4), int(middle + 5),
                                      int(x + offset + 4), int(middle - 5))  # fmt: skip
             else:

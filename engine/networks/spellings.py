@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from torch import Tensor
 
 from engine.plan.site import TEXT_ENCODERS, Site
+from engine.plan.sites.sdxl import AROUND, RESNET_NAMES
 
 _DOTTED = ("diffusion_model.", "transformer.", "unet.", "model.diffusion_model.", "")
 _UNDERSCORED = ("lora_unet_", "lora_transformer_", "lycoris_")
@@ -140,7 +141,7 @@ def _original(module: str) -> list[str]:
         number = 3 * level + layer + (side == "down_blocks")
         here = "input_blocks" if side == "down_blocks" else "output_blocks"
         if part == "resnets":
-            return [f"{here}.{number}.0.{_RESNET.get(rest, rest)}"]
+            return [f"{here}.{number}.0.{RESNET_NAMES.get(rest, rest)}"]
         if part == "attentions":
             return [f"{here}.{number}.1.{rest}"]
         if part == "downsamplers":
@@ -150,25 +151,5 @@ def _original(module: str) -> list[str]:
     if match and match[1] == "attentions":
         return [f"middle_block.1.{match[3]}"]
     if match:
-        return [f"middle_block.{2 * int(match[2])}.{_RESNET.get(match[3], match[3])}"]
-    return [_AROUND[module]] if module in _AROUND else []
-
-
-_RESNET = {
-    "norm1": "in_layers.0",
-    "conv1": "in_layers.2",
-    "time_emb_proj": "emb_layers.1",
-    "norm2": "out_layers.0",
-    "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
-}
-
-_AROUND = {
-    "conv_in": "input_blocks.0.0",
-    "conv_out": "out.2",
-    "time_embedding.linear_1": "time_embed.0",
-    "time_embedding.linear_2": "time_embed.2",
-    "add_embedding.linear_1": "label_emb.0.0",
-    "add_embedding.linear_2": "label_emb.0.2",
-}
-"""Layers around a U-Net's blocks: diffusers' path → the original one."""
+        return [f"middle_block.{2 * int(match[2])}.{RESNET_NAMES.get(match[3], match[3])}"]
+    return [AROUND[module]] if module in AROUND else []

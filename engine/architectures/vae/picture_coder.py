@@ -39,8 +39,8 @@ class PictureCoder:
         """
         self._set_tiling(max(pixels.shape[-2:]) if self.tiled_encoding else 0)
         with torch.autocast(self.vae.device.type, enabled=False):
-            encoded: Any = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype))
-        latents = encoded.latent_dist.mode().float()
+            encoded: Any = self.vae.encode(self._for_vae(pixels))
+        latents = self._of_vae(encoded.latent_dist.mode())
         if not bool(latents.isfinite().all()):
             raise ValueError("the VAE gave numbers that are not finite: set VAE precision to fp32")
         return latents
@@ -53,10 +53,10 @@ class PictureCoder:
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents (b, c, h, w) → pixels (b, 3, H, W) around [-1, 1], float32."""
         self._set_tiling(self.scale * max(latents.shape[-2:]))
-        unscaled = latents.float() / self.vae.config["scaling_factor"] + self._shift
+        unscaled = self._unscaled(latents)
         with torch.autocast(self.vae.device.type, enabled=False):
-            decoded: Any = self.vae.decode(unscaled.to(self.vae.device, self.vae.dtype))
-        return decoded.sample.float()
+            decoded: Any = self.vae.decode(self._for_vae(unscaled))
+        return self._of_vae(decoded.sample)
 
     def identity(self) -> dict[str, Any]:
         """What decides the latents of a picture; read off the weights once."""
@@ -67,6 +67,18 @@ class PictureCoder:
                 "version": ENCODING_VERSION,
             }
         return self._identity
+
+    def _unscaled(self, latents: Tensor) -> Tensor:
+        """The inverse of `scaled`, float32."""
+        return latents.float() / self.vae.config["scaling_factor"] + self._shift
+
+    def _for_vae(self, pictures: Tensor) -> Tensor:
+        """Pixels or latents (b, c, h, w) as the VAE takes them, on its device."""
+        return pictures.to(self.vae.device, self.vae.dtype)
+
+    def _of_vae(self, pictures: Tensor) -> Tensor:
+        """What the VAE gave as (b, c, h, w), float32."""
+        return pictures.float()
 
     @property
     def _shift(self) -> float:

@@ -8,69 +8,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.architectures.fingerprint import fingerprint
-
-ENCODING_VERSION = 1  # raise it when `encode` changes what it returns
-TILED_ABOVE = 1536  # pixels of a side; larger pictures go through the VAE in tiles
-SCALE = 8  # pixels of a latent's side
+from engine.architectures.vae.picture_coder import PictureCoder
 
 
-class QwenPictureCoder:
-    """Pixels to latents and back, in the VAE's own precision and without gradient.
+class QwenPictureCoder(PictureCoder):
+    """A `PictureCoder` whose pictures are films of one frame, scaled by channel.
 
     Attributes:
-        vae: the library's `AutoencoderKLQwenImage`.
+        vae: the library's `AutoencoderKLQwenImage`; its latents are (b, 16, h, w) here.
     """
 
     def __init__(self, vae: nn.Module) -> None:
         """Take the VAE, freeze it, and let its convolutions work on one frame."""
-        self.vae: Any = vae.requires_grad_(False).eval()
-        self._identity: dict[str, Any] | None = None
-        self.vae.enable_slicing()  # one picture at a time: a batch needs no more memory
+        super().__init__(vae)
         for module in vae.modules():
             if isinstance(module, nn.Conv3d):
                 module.__dict__["forward"] = _OneFrame(module)
-
-    @torch.no_grad()
-    def encode(self, pixels: Tensor) -> Tensor:
-        """Pixels (b, 3, H, W) in [-1, 1] → the posterior's mode (b, 16, h, w), unscaled, float32.
-
-        Raises:
-            ValueError: if a latent is not finite.
-        """
-        self._set_tiling(max(pixels.shape[-2:]))
-        frames = pixels.to(self.vae.device, self.vae.dtype)[:, :, None]
-        with torch.autocast(self.vae.device.type, enabled=False):
-            encoded: Any = self.vae.encode(frames)
-        latents = encoded.latent_dist.mode()[:, :, 0].float()
-        if not bool(latents.isfinite().all()):
-            raise ValueError("the VAE gave numbers that are not finite: set VAE precision to fp32")
-        return latents
 
     def scaled(self, latents: Tensor) -> Tensor:
         """Unscaled latents (b, 16, h, w) → the denoiser's range, float32."""
         mean, spread = self._statistics(latents)
         return (latents.float() - mean) / spread
 
-    @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents (b, 16, h, w) → pixels (b, 3, H, W) around [-1, 1], float32."""
-        self._set_tiling(SCALE * max(latents.shape[-2:]))
+    def _unscaled(self, latents: Tensor) -> Tensor:
         mean, spread = self._statistics(latents)
-        frames = (latents.float() * spread + mean)[:, :, None]
-        with torch.autocast(self.vae.device.type, enabled=False):
-            decoded: Any = self.vae.decode(frames.to(self.vae.device, self.vae.dtype))
-        return decoded.sample[:, :, 0].float()
+        return latents.float() * spread + mean
 
-    def identity(self) -> dict[str, Any]:
-        """What decides the latents of a picture; read off the weights once."""
-        if self._identity is None:
-            self._identity = {
-                "vae": fingerprint(self.vae),
-                "precision": str(self.vae.dtype),
-                "version": ENCODING_VERSION,
-            }
-        return self._identity
+    def _for_vae(self, pictures: Tensor) -> Tensor:
+        return super()._for_vae(pictures)[:, :, None]
+
+    def _of_vae(self, pictures: Tensor) -> Tensor:
+        return super()._of_vae(pictures[:, :, 0])
 
     def _statistics(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and spread of each channel, (1, 16, 1, 1)."""
@@ -80,12 +48,6 @@ class QwenPictureCoder:
             for name in ("latents_mean", "latents_std")
         )
         return mean, spread
-
-    def _set_tiling(self, side: int) -> None:
-        if side > TILED_ABOVE:
-            self.vae.enable_tiling()
-        else:
-            self.vae.disable_tiling()
 
 
 class _OneFrame:

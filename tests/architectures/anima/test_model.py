@@ -295,7 +295,7 @@ def test_the_vae_works_on_one_frame_as_on_video() -> None:
 
 @torch.no_grad()
 def test_large_pictures_go_through_the_vae_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.architectures.vae.qwen_picture_coder.TILED_ABOVE", 32)
+    monkeypatch.setattr("engine.architectures.vae.picture_coder.TILED_ABOVE", 32)
     coder = QwenPictureCoder(tiny_qwen_vae())
     assert coder.encode(torch.zeros(1, 3, 272, 64)).shape == (1, 16, 34, 8)
     assert coder.vae.use_tiling
